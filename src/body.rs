@@ -1,0 +1,478 @@
+//! Response bodies: the inner service's own, or one that the cache holds.
+
+use crate::{error::BodyError, fill::FillReader};
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use crate::error::BoxError;
+
+/// A body that the cache holds, or is just fetching.
+pub struct StoredBody(Stored);
+
+enum Stored {
+    Empty,
+    One(Bytes),
+    Many {
+        chunks: Chunks,
+        at: usize,
+        skip: usize,
+        left: u64,
+    },
+    Fill(FillReader),
+    Boxed(Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>),
+}
+
+impl StoredBody {
+    /// No bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(Stored::Empty)
+    }
+
+    /// A body that a store reads from elsewhere than memory.
+    pub fn boxed(body: impl Body<Data = Bytes, Error = BodyError> + Send + 'static) -> Self {
+        Self(Stored::Boxed(Box::pin(body)))
+    }
+
+    pub(crate) fn fill(reader: FillReader) -> Self {
+        Self(Stored::Fill(reader))
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.0 {
+            Stored::Empty => Poll::Ready(None),
+            Stored::One(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Stored::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Stored::Many {
+                chunks,
+                at,
+                skip,
+                left,
+            } => {
+                let frame = chunks.next(at, skip, left);
+                Poll::Ready(frame.map(Ok))
+            }
+            Stored::Fill(reader) => reader.poll_frame(cx),
+            Stored::Boxed(body) => body.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Stored::Empty => true,
+            Stored::One(bytes) => bytes.is_empty(),
+            Stored::Many { chunks, left, .. } => *left == 0 && chunks.trailers.is_none(),
+            Stored::Fill(reader) => reader.is_end_stream(),
+            Stored::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Stored::Empty => SizeHint::with_exact(0),
+            Stored::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            // A body with trailers is framed in chunks, or they are lost.
+            Stored::Many { chunks, .. } if chunks.trailers.is_some() => SizeHint::default(),
+            Stored::Many { left, .. } => SizeHint::with_exact(*left),
+            Stored::Fill(reader) => reader
+                .remaining()
+                .map(SizeHint::with_exact)
+                .unwrap_or_default(),
+            Stored::Boxed(body) => body.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for StoredBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.0 {
+            Stored::Empty => "empty",
+            Stored::One(_) | Stored::Many { .. } => "memory",
+            Stored::Fill(_) => "fill",
+            Stored::Boxed(_) => "boxed",
+        };
+        f.debug_tuple("StoredBody").field(&kind).finish()
+    }
+}
+
+/// A complete body in memory: shared, never copied.
+#[derive(Clone, Debug)]
+pub struct Chunks {
+    pieces: Pieces,
+    length: u64,
+    trailers: Option<Arc<HeaderMap>>,
+}
+
+#[derive(Clone, Debug)]
+enum Pieces {
+    One(Bytes),
+    Many(Arc<[Bytes]>),
+}
+
+impl Chunks {
+    /// The body that these chunks make.
+    #[must_use]
+    pub fn new(chunks: Vec<Bytes>, trailers: Option<HeaderMap>) -> Self {
+        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        let pieces = match <[Bytes; 1]>::try_from(chunks) {
+            Ok([one]) => Pieces::One(one),
+            Err(many) => Pieces::Many(many.into()),
+        };
+        Self {
+            pieces,
+            length,
+            trailers: trailers.map(Arc::new),
+        }
+    }
+
+    /// Its length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The trailers that came behind it.
+    #[must_use]
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_deref()
+    }
+
+    pub(crate) fn pieces(&self) -> &[Bytes] {
+        match &self.pieces {
+            Pieces::One(one) => std::slice::from_ref(one),
+            Pieces::Many(many) => many,
+        }
+    }
+
+    /// A reader of these bytes of it; trailers come with the end only.
+    #[must_use]
+    pub fn read(&self, range: Range<u64>) -> StoredBody {
+        let range = range.start.min(self.length)..range.end.min(self.length);
+        let at_end = range.end == self.length;
+        if self.trailers.is_none() || !at_end {
+            if range.is_empty() {
+                return StoredBody::empty();
+            }
+            if let Pieces::One(one) = &self.pieces {
+                // Both bounds are within the length, which is a `usize`.
+                let (Ok(start), Ok(end)) =
+                    (usize::try_from(range.start), usize::try_from(range.end))
+                else {
+                    return StoredBody::empty();
+                };
+                return StoredBody(Stored::One(if range.start == 0 && at_end {
+                    one.clone()
+                } else {
+                    one.slice(start..end)
+                }));
+            }
+        }
+        let mut chunks = self.clone();
+        if !at_end {
+            chunks.trailers = None;
+        }
+        let mut skip = range.start;
+        let mut at = 0;
+        for piece in chunks.pieces() {
+            let length = piece.len() as u64;
+            if skip < length {
+                break;
+            }
+            skip -= length;
+            at += 1;
+        }
+        let left = range.end - range.start.min(range.end);
+        // `skip` is less than a piece, or 0.
+        StoredBody(Stored::Many {
+            chunks,
+            at,
+            skip: usize::try_from(skip).unwrap_or(0),
+            left,
+        })
+    }
+
+    fn next(&mut self, at: &mut usize, skip: &mut usize, left: &mut u64) -> Option<Frame<Bytes>> {
+        while *left > 0 {
+            let piece = self.pieces().get(*at)?;
+            *at += 1;
+            let start = std::mem::take(skip).min(piece.len());
+            let end = usize::try_from(*left).map_or(piece.len(), |left| {
+                piece.len().min(start.saturating_add(left))
+            });
+            if start < end {
+                let bytes = if end - start == piece.len() {
+                    piece.clone()
+                } else {
+                    piece.slice(start..end)
+                };
+                *left -= bytes.len() as u64;
+                return Some(Frame::data(bytes));
+            }
+        }
+        self.trailers
+            .take()
+            .map(|trailers| Frame::trailers((*trailers).clone()))
+    }
+}
+
+/// What takes a copy of a body that runs to its viewer inline.
+pub(crate) trait Tee: Send {
+    /// Takes a chunk.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, chunk: &Bytes) -> Poll<Taken>;
+    /// The clean end.
+    fn finish(self: Box<Self>, trailers: Option<HeaderMap>);
+}
+
+/// What a tee did with a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It waits for more.
+    More,
+    /// That was all that the head announced: a server may not ask the body again.
+    Complete,
+    /// It takes no more.
+    Refused,
+}
+
+pin_project! {
+    /// The body of a response that went through a [`Cache`](crate::Cache).
+    ///
+    /// Either the inner service's own, untouched, or one that the cache holds. Its error is [`BodyError`].
+    pub struct ResponseBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProjection]
+    enum Kind<B> {
+        Inner { #[pin] body: B },
+        Teed { #[pin] body: B, tee: Option<Box<dyn Tee>>, pending: Option<Bytes> },
+        Stored { body: StoredBody },
+    }
+}
+
+impl<B> ResponseBody<B> {
+    /// The inner service's body.
+    pub(crate) fn inner(body: B) -> Self {
+        Self {
+            kind: Kind::Inner { body },
+        }
+    }
+
+    /// The inner service's body, which `tee` gets a copy of.
+    pub(crate) fn teed(body: B, tee: Box<dyn Tee>) -> Self {
+        Self {
+            kind: Kind::Teed {
+                body,
+                tee: Some(tee),
+                pending: None,
+            },
+        }
+    }
+
+    /// One that the cache holds.
+    pub(crate) fn stored(body: StoredBody) -> Self {
+        Self {
+            kind: Kind::Stored { body },
+        }
+    }
+
+    /// No bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::stored(StoredBody::empty())
+    }
+}
+
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl<B> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Inner { .. } => "inner",
+            Kind::Teed { .. } => "inner, teed",
+            Kind::Stored { .. } => "stored",
+        };
+        f.debug_tuple("ResponseBody").field(&kind).finish()
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.project().kind.project() {
+            KindProjection::Inner { body } => poll_inner(body, cx),
+            KindProjection::Stored { body } => body.poll_frame(cx),
+            KindProjection::Teed {
+                mut body,
+                tee,
+                pending,
+            } => {
+                let chunk = match pending.take() {
+                    Some(chunk) => chunk,
+                    None => match ready!(poll_inner(body.as_mut(), cx)) {
+                        None => {
+                            if let Some(tee) = tee.take() {
+                                tee.finish(None);
+                            }
+                            return Poll::Ready(None);
+                        }
+                        Some(Err(error)) => {
+                            // Cut short: nothing is kept of it.
+                            *tee = None;
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                        Some(Ok(frame)) => match frame.into_data() {
+                            Ok(chunk) => chunk,
+                            Err(frame) => {
+                                if let (Some(trailers), Some(tee)) =
+                                    (frame.trailers_ref(), tee.take())
+                                {
+                                    tee.finish(Some(trailers.clone()));
+                                }
+                                return Poll::Ready(Some(Ok(frame)));
+                            }
+                        },
+                    },
+                };
+                if let Some(open) = tee {
+                    match open.poll_chunk(cx, &chunk) {
+                        Poll::Pending => {
+                            *pending = Some(chunk);
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Taken::More) if !body.is_end_stream() => {}
+                        Poll::Ready(Taken::More | Taken::Complete) => {
+                            if let Some(tee) = tee.take() {
+                                tee.finish(None);
+                            }
+                        }
+                        Poll::Ready(Taken::Refused) => *tee = None,
+                    }
+                }
+                Poll::Ready(Some(Ok(Frame::data(chunk))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Inner { body } => body.is_end_stream(),
+            // The tee must see the end.
+            Kind::Teed { body, tee, pending } => {
+                tee.is_none() && pending.is_none() && body.is_end_stream()
+            }
+            Kind::Stored { body } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Teed { body, pending, .. } => {
+                if pending.is_some() {
+                    SizeHint::default()
+                } else {
+                    body.size_hint()
+                }
+            }
+            Kind::Stored { body } => body.size_hint(),
+        }
+    }
+}
+
+/// A frame of the inner service, its data as `Bytes` (no copy where it is that already).
+pub(crate) fn poll_inner<B>(
+    body: Pin<&mut B>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let frame = ready!(body.poll_frame(cx));
+    Poll::Ready(frame.map(|result| match result {
+        Ok(frame) => Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))),
+        Err(error) => Err(BodyError::inner(error)),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    fn collect(body: StoredBody) -> Vec<u8> {
+        let body: ResponseBody<http_body_util::Empty<Bytes>> = ResponseBody::stored(body);
+        let collected = tokio_test::block_on(body.collect()).unwrap();
+        collected.to_bytes().to_vec()
+    }
+
+    #[test]
+    fn any_range_of_any_split_is_the_slice() {
+        let whole: Vec<u8> = (0..40).collect();
+        for sizes in [&[40][..], &[1, 39], &[10, 10, 20], &[0, 40, 0], &[39, 0, 1]] {
+            let mut rest = &whole[..];
+            let chunks = sizes.iter().map(|size| {
+                let (chunk, behind) = rest.split_at(*size);
+                rest = behind;
+                Bytes::copy_from_slice(chunk)
+            });
+            let chunks = Chunks::new(chunks.collect(), None);
+            for start in 0..=40_u64 {
+                for end in start..=41 {
+                    let expected = &whole
+                        [usize::try_from(start).unwrap()..usize::try_from(end.min(40)).unwrap()];
+                    let reader = chunks.read(start..end);
+                    assert_eq!(reader.size_hint().exact(), Some(expected.len() as u64));
+                    assert_eq!(collect(reader), expected, "{sizes:?} {start}..{end}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn trailers_come_with_the_end() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "1".parse().unwrap());
+        let chunks = Chunks::new(vec![Bytes::from_static(b"abc")], Some(trailers.clone()));
+        let body: ResponseBody<http_body_util::Empty<Bytes>> =
+            ResponseBody::stored(chunks.read(0..3));
+        assert!(body.size_hint().exact().is_none());
+        let collected = body.collect().await.unwrap();
+        assert_eq!(collected.trailers(), Some(&trailers));
+        let part: ResponseBody<http_body_util::Empty<Bytes>> =
+            ResponseBody::stored(chunks.read(0..2));
+        assert_eq!(part.collect().await.unwrap().trailers(), None);
+    }
+}

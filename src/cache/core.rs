@@ -1,0 +1,288 @@
+//! The state that layers share.
+
+use super::{fetch::Outcome, marks::Marks};
+use crate::{
+    clock::{Clock, SystemClock},
+    coalesce::Coalescer,
+    error::ConfigError,
+    fill::Window,
+    invalidation::Invalidations,
+    key::{CacheKey, Namespace, VariantKey},
+    store::{MemoryStore, Store},
+};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// The state of a cache: store, namespace, flights, marks, invalidations, limits and clock.
+///
+/// A [`CacheLayer`](crate::CacheLayer) is a core and a policy. Several layers with different policies may share one core: what
+/// one stores, another finds, if their keys agree. Clones are the same core.
+///
+/// ```
+/// use frontage::{CacheCore, CacheLayer, CachePolicy, MemoryStore};
+/// use std::time::Duration;
+///
+/// let core = CacheCore::builder(MemoryStore::new(64 << 20)).fetch_timeout(Duration::from_secs(20)).build()?;
+/// let pages = CacheLayer::with_core(core.clone());
+/// let assets = CacheLayer::with_core(core).policy(CachePolicy::caching_optimized());
+/// # Ok::<(), frontage::ConfigError>(())
+/// ```
+pub struct CacheCore<St = MemoryStore>(Arc<Shared<St>>);
+
+impl<St> Clone for CacheCore<St> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<St> fmt::Debug for CacheCore<St> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheCore")
+            .field("namespace", &self.0.namespace)
+            .field("limits", &self.0.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) struct Shared<St> {
+    pub(super) store: St,
+    pub(super) namespace: Namespace,
+    pub(super) flights: Arc<Coalescer<FlightKey, Outcome>>,
+    pub(super) marks: Marks,
+    pub(super) invalidations: Invalidations,
+    pub(super) limits: Limits,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// What is fetched once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FlightKey {
+    pub(super) key: CacheKey,
+    /// A `HEAD` may follow a `GET`, a `GET` never a `HEAD`.
+    pub(super) head: bool,
+    /// Known once a response said what it varies by.
+    pub(super) variant: Option<VariantKey>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) fetch_timeout: Duration,
+    pub(super) collapse_timeout: Duration,
+    pub(super) window: Window,
+    pub(super) max_variants: usize,
+}
+
+impl<St> CacheCore<St> {
+    pub(super) fn shared(&self) -> &Shared<St> {
+        &self.0
+    }
+
+    /// How many fetches are under way that others may join.
+    #[must_use]
+    pub fn fetches(&self) -> usize {
+        self.0.flights.in_flight()
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &St {
+        &self.0.store
+    }
+}
+
+impl<St: Store> CacheCore<St> {
+    /// A core with the default limits, for a store that ends with the process.
+    #[must_use]
+    pub fn new(store: St) -> Self {
+        const {
+            assert!(
+                !St::PERSISTS,
+                "a store that persists needs a namespace: use CacheCore::builder"
+            )
+        };
+        CacheCoreBuilder::new(store).finish(Namespace::unique())
+    }
+
+    /// Sets up a core.
+    #[must_use]
+    pub fn builder(store: St) -> CacheCoreBuilder<St> {
+        CacheCoreBuilder::new(store)
+    }
+}
+
+/// Sets up a [`CacheCore`].
+#[derive(Debug)]
+pub struct CacheCoreBuilder<St> {
+    store: St,
+    namespace: Option<String>,
+    clock: Arc<dyn Clock>,
+    fetch_timeout: Duration,
+    collapse_timeout: Duration,
+    lag_timeout: Duration,
+    window: u64,
+    max_fetches: usize,
+    max_variants: usize,
+}
+
+impl<St: Store> CacheCoreBuilder<St> {
+    fn new(store: St) -> Self {
+        Self {
+            store,
+            namespace: None,
+            clock: Arc::new(SystemClock),
+            fetch_timeout: Duration::from_secs(60),
+            collapse_timeout: Duration::from_secs(30),
+            lag_timeout: Duration::from_secs(10),
+            window: 64 << 10,
+            max_fetches: 1024,
+            max_variants: 64,
+        }
+    }
+
+    /// The name under which keys are kept in a store that others use, too, or that persists. Default: one that is unique in the process.
+    #[must_use]
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
+    /// Where the wall time comes from. Default: [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long a shared fetch may take to the head of the response; then its viewers get a 504. Also how long a fetch that
+    /// nobody waits for any more may stand still. Default: 60 s.
+    #[must_use]
+    pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.fetch_timeout = timeout;
+        self
+    }
+
+    /// How long a request waits for another's fetch to reach its head before it goes alone. Default: 30 s.
+    #[must_use]
+    pub fn collapse_timeout(mut self, timeout: Duration) -> Self {
+        self.collapse_timeout = timeout;
+        self
+    }
+
+    /// How long one reader of a body that isn't stored may hold the others up before it is cut off. Default: 10 s.
+    #[must_use]
+    pub fn lag_timeout(mut self, timeout: Duration) -> Self {
+        self.lag_timeout = timeout;
+        self
+    }
+
+    /// How many bytes of a body that isn't stored are held for readers of different speed. Default: 64 KiB.
+    #[must_use]
+    pub fn window(mut self, bytes: u64) -> Self {
+        self.window = bytes;
+        self
+    }
+
+    /// How many fetches may be under way that others join; further requests go to the inner service alone, unstored.
+    /// Default: 1,024.
+    #[must_use]
+    pub fn max_fetches(mut self, fetches: usize) -> Self {
+        self.max_fetches = fetches;
+        self
+    }
+
+    /// How many variants of one key are kept; the oldest go. Default: 64.
+    #[must_use]
+    pub fn max_variants(mut self, variants: usize) -> Self {
+        self.max_variants = variants;
+        self
+    }
+
+    /// Builds it.
+    ///
+    /// # Errors
+    ///
+    /// When the store persists and there is no namespace, when the namespace can't be one, and when a limit is 0.
+    pub fn build(self) -> Result<CacheCore<St>, ConfigError> {
+        let namespace = match &self.namespace {
+            Some(name) => Namespace::named(name)?,
+            None if St::PERSISTS => {
+                return Err(ConfigError::new(
+                    "namespace",
+                    "",
+                    "a name, since the store persists",
+                ));
+            }
+            None => Namespace::unique(),
+        };
+        for (setting, duration) in [
+            ("fetch_timeout", self.fetch_timeout),
+            ("collapse_timeout", self.collapse_timeout),
+            ("lag_timeout", self.lag_timeout),
+        ] {
+            if duration.is_zero() {
+                return Err(ConfigError::new(setting, "0 s", "longer than that"));
+            }
+        }
+        for (setting, number) in [
+            ("window", self.window),
+            ("max_fetches", self.max_fetches as u64),
+            ("max_variants", self.max_variants as u64),
+        ] {
+            if number == 0 {
+                return Err(ConfigError::new(setting, "0", "at least 1"));
+            }
+        }
+        Ok(self.finish(namespace))
+    }
+
+    fn finish(self, namespace: Namespace) -> CacheCore<St> {
+        CacheCore(Arc::new(Shared {
+            store: self.store,
+            namespace,
+            flights: Coalescer::new(self.max_fetches),
+            marks: Marks::new(),
+            invalidations: Invalidations::new(),
+            limits: Limits {
+                fetch_timeout: self.fetch_timeout,
+                collapse_timeout: self.collapse_timeout,
+                window: Window {
+                    bytes: self.window,
+                    lag_timeout: self.lag_timeout,
+                },
+                max_variants: self.max_variants,
+            },
+            clock: self.clock,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::DynStore;
+
+    #[test]
+    fn a_store_that_persists_needs_a_name() {
+        let store = DynStore::new(MemoryStore::new(1 << 20));
+        let error = CacheCore::builder(store.clone()).build().unwrap_err();
+        assert_eq!(error.setting(), "namespace");
+        assert!(CacheCore::builder(store).namespace("edge").build().is_ok());
+    }
+
+    #[test]
+    fn limits_of_zero_are_named() {
+        let builder = || CacheCore::builder(MemoryStore::new(1 << 20));
+        assert_eq!(
+            builder()
+                .fetch_timeout(Duration::ZERO)
+                .build()
+                .unwrap_err()
+                .setting(),
+            "fetch_timeout"
+        );
+        assert_eq!(
+            builder().max_variants(0).build().unwrap_err().setting(),
+            "max_variants"
+        );
+        assert!(builder().build().is_ok());
+    }
+}

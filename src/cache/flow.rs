@@ -1,0 +1,371 @@
+//! A request that the store alone could not answer: alone, leading a fetch, or following one.
+
+use super::{
+    CacheCore,
+    core::FlightKey,
+    fetch::{self, Fetch, Outcome, SharedAnswer},
+    future::CallWhenReady,
+    layer::Settings,
+    lookup::{Found, LookUp, judge},
+    respond::{self, Viewer},
+    storing::Storing,
+};
+use crate::{
+    body::{ResponseBody, StoredBody},
+    coalesce::Joined,
+    conditional,
+    error::BoxError,
+    forward,
+    freshness::{Forward, Refusal},
+    headers::{RequestFacts, remove_hop_by_hop},
+    key::{CacheKey, VariantKey},
+    status::{CacheStatus, Detail},
+    store::{Object, Store},
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
+use http_body::Body;
+use std::{future::poll_fn, sync::Arc, time::Duration};
+use tower_service::Service;
+
+/// How often a follower may find that another's fetch was not for it before it goes alone.
+const MAX_FLIGHTS: usize = 4;
+
+/// A request, and all that is needed to answer it.
+pub(super) struct Flow<S, St, ReqBody> {
+    pub(super) asked: Asked<St>,
+    pub(super) inner: S,
+    pub(super) body: ReqBody,
+}
+
+/// What is asked, of which cache. Apart from service and body, which needn't be `Sync`.
+pub(super) struct Asked<St> {
+    pub(super) core: CacheCore<St>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) parts: Parts,
+    pub(super) facts: RequestFacts,
+    pub(super) key: CacheKey,
+}
+
+/// How far the look-up came before the request got here.
+pub(super) enum First<St: Store> {
+    LookUp(LookUp<St>),
+    Found(Found, Option<VariantKey>),
+}
+
+impl<St: Store> Asked<St> {
+    /// Requests that neither lead a fetch nor follow one.
+    #[allow(
+        clippy::option_option,
+        reason = "whether, and whether there is something to say about it"
+    )]
+    fn must_go_alone(&self) -> Option<Option<Detail>> {
+        let policy = &self.settings.policy;
+        let core = self.core.shared();
+        // CloudFront forwards the viewer's conditions, so that the answer may be a 304 for this viewer only.
+        let conditional = policy.is_cloudfront() && self.facts.conditional;
+        if self.facts.range || conditional || !policy.collapses() {
+            return Some(None);
+        }
+        core.marks
+            .is_marked(&self.key, core.clock.now())
+            .then_some(Some(Detail::Uncacheable))
+    }
+
+    pub(super) async fn look_up(&self, mut look_up: LookUp<St>) -> (Found, Option<VariantKey>) {
+        let core = self.core.shared();
+        let looked =
+            poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, &self.parts.headers)).await;
+        let variant = looked.variant.clone();
+        (
+            judge(core, &self.settings, &self.facts, looked, core.clock.now()),
+            variant,
+        )
+    }
+
+    fn viewer(&self) -> Viewer<'_> {
+        Viewer {
+            method: &self.parts.method,
+            headers: &self.parts.headers,
+            facts: &self.facts,
+        }
+    }
+
+    pub(super) fn answer<B>(
+        &self,
+        object: &Object,
+        status: CacheStatus,
+    ) -> Response<ResponseBody<B>> {
+        let now = self.core.shared().clock.now();
+        tracing::debug!(key = %self.key, status = %status, "answered from the store");
+        respond::stored(&self.settings, &self.viewer(), object, now, status)
+    }
+
+    fn share<B>(
+        &self,
+        answer: &SharedAnswer,
+        body: StoredBody,
+        forward: Forward,
+    ) -> Response<ResponseBody<B>> {
+        let status = CacheStatus {
+            collapsed: true,
+            ..answer.status_for(forward)
+        };
+        tracing::debug!(key = %self.key, status = %status, "shared a fetch");
+        answer.respond(&self.settings, &self.viewer(), body, status)
+    }
+}
+
+impl<S, St, ReqBody, ResBody> Flow<S, St, ReqBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    St: Store,
+    ReqBody: Send + 'static,
+    ResBody: Body + Send + 'static,
+    ResBody::Data: Send,
+    ResBody::Error: Into<BoxError>,
+{
+    pub(super) async fn run(
+        self,
+        first: First<St>,
+    ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
+        let (mut found, mut variant) = match first {
+            First::Found(found, variant) => (found, variant),
+            First::LookUp(look_up) => self.asked.look_up(look_up).await,
+        };
+        for _ in 0..MAX_FLIGHTS {
+            let forward = found.forward();
+            if let Found::Usable(object) = &found {
+                return Ok(self.asked.answer(object, CacheStatus::hit(0)));
+            }
+            let policy = &self.asked.settings.policy;
+            if policy.freshness().asks_only_if_cached(&self.asked.facts) {
+                return Ok(respond::only_if_cached(&self.asked.settings, forward));
+            }
+            if let Some(detail) = self.asked.must_go_alone() {
+                return self.alone(found, forward, detail).await;
+            }
+            let flights = &self.asked.core.shared().flights;
+            let mut flight = FlightKey {
+                key: self.asked.key.clone(),
+                head: false,
+                variant: variant.clone(),
+            };
+            let joined = if self.asked.parts.method == Method::HEAD {
+                flights.follow(&flight).map(Joined::Follow)
+            } else {
+                None
+            };
+            let joined = match joined {
+                Some(joined) => joined,
+                None if policy.freshness().may_lead(&self.asked.facts) => {
+                    flight.head = self.asked.parts.method == Method::HEAD;
+                    flights.join(&flight)
+                }
+                None => match flights.follow(&flight) {
+                    Some(follow) => Joined::Follow(follow),
+                    None => return self.alone(found, forward, None).await,
+                },
+            };
+            let follow = match joined {
+                Joined::Full => {
+                    return self
+                        .alone(found, forward, Some(Detail::TooManyFetches))
+                        .await;
+                }
+                Joined::Lead(landing) => return self.lead(landing, found).await,
+                Joined::Follow(follow) => follow,
+            };
+            let limit: Duration = self.asked.core.shared().limits.collapse_timeout;
+            match tokio::time::timeout(limit, follow).await {
+                Err(_elapsed) => return self.alone(found, forward, None).await,
+                Ok(Some(Outcome::Shared(answer, body))) => {
+                    let own = answer.vary.as_ref().map(|(fields, key)| {
+                        (VariantKey::of(fields, &self.asked.parts.headers), key)
+                    });
+                    match (own, body) {
+                        (Some((own, key)), _) if own != *key => {
+                            // Another variant: fetched together with those that ask for the same.
+                            variant = Some(own);
+                            found = Found::Nothing(Forward::VaryMiss);
+                            continue;
+                        }
+                        (_, Some(body)) => return Ok(self.asked.share(&answer, body, forward)),
+                        // Too late for its beginning.
+                        (_, None) => return self.alone(found, forward, None).await,
+                    }
+                }
+                Ok(Some(Outcome::Object(object, status))) => {
+                    return Ok(self.asked.answer(&object, status));
+                }
+                Ok(Some(Outcome::Uncacheable(detail))) => {
+                    let (found, _) = self
+                        .asked
+                        .look_up(LookUp::again(
+                            &self.asked.core.shared().store,
+                            &self.asked.key,
+                        ))
+                        .await;
+                    return self.alone(found, forward, Some(detail)).await;
+                }
+                Ok(Some(Outcome::Failed(status))) => {
+                    let said = CacheStatus {
+                        collapsed: true,
+                        ..CacheStatus::forwarded(forward)
+                    };
+                    return Ok(respond::failure(
+                        &self.asked.settings,
+                        status,
+                        said,
+                        Detail::FetchFailed,
+                    ));
+                }
+                // The leader's answer was for it alone, or it is gone: one of us leads anew.
+                Ok(Some(Outcome::Again) | None) => {}
+            }
+            (found, variant) = self
+                .asked
+                .look_up(LookUp::again(
+                    &self.asked.core.shared().store,
+                    &self.asked.key,
+                ))
+                .await;
+        }
+        let forward = found.forward();
+        self.alone(found, forward, None).await
+    }
+
+    /// Fetches in a task of its own, and waits for its head.
+    async fn lead(
+        self,
+        landing: fetch::FlightLanding,
+        found: Found,
+    ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
+        let settings = self.asked.settings.clone();
+        let status = CacheStatus::forwarded(found.forward());
+        let answer = fetch::start(Fetch {
+            flow: self,
+            landing,
+            found,
+        });
+        match answer.await {
+            Ok(answer) => answer,
+            // The task is gone: the runtime is shutting down.
+            Err(_gone) => Ok(respond::failure(
+                &settings,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                status,
+                Detail::FetchFailed,
+            )),
+        }
+    }
+
+    /// Runs inline, as if there were no cache; what may be stored is stored when it has ended whole.
+    async fn alone(
+        self,
+        found: Found,
+        forward: Forward,
+        detail: impl Into<Option<Detail>>,
+    ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
+        let detail = detail.into();
+        let Self {
+            asked:
+                Asked {
+                    core,
+                    settings,
+                    mut parts,
+                    facts,
+                    key,
+                },
+            inner,
+            body,
+        } = self;
+        let viewer_method = parts.method.clone();
+        let storing = Storing::new(&core, &settings, key, &parts, &facts);
+        let stored = match found {
+            // A range asks for a part, perhaps of something newer: it goes out as it came.
+            Found::Validate(object, part, _) if !facts.range => {
+                conditional::condition_on(&mut parts.headers, &object.head().headers)
+                    .then_some((object, part))
+            }
+            _ => None,
+        };
+        if settings.policy.is_cloudfront() {
+            forward::restrict_request(&mut parts, settings.policy.key_policy());
+        }
+        let mut response = CallWhenReady::new(inner, Request::from_parts(parts, body)).await?;
+
+        let mut status = CacheStatus {
+            detail,
+            ..CacheStatus::forwarded(forward)
+        };
+        if let Some((object, part)) = stored
+            && response.status() == StatusCode::NOT_MODIFIED
+        {
+            let confirmed =
+                fetch::confirm(&core, &storing, &object, part, response.headers()).await;
+            let viewer = Viewer {
+                method: &viewer_method,
+                headers: storing.request(),
+                facts: &facts,
+            };
+            status.forward_status = Some(StatusCode::NOT_MODIFIED);
+            status.stored = confirmed.stored;
+            status.detail = Some(Detail::Revalidated);
+            let now = core.shared().clock.now();
+            return Ok(respond::stored(
+                &settings,
+                &viewer,
+                &confirmed.object,
+                now,
+                status,
+            ));
+        }
+
+        let mut fields = response.headers().clone();
+        remove_hop_by_hop(&mut fields);
+        let judged = storing.judge(response.status(), &fields);
+        if settings.policy.is_cloudfront() {
+            forward::restrict_response(&mut fields, settings.policy.key_policy());
+            forward::restrict_response(response.headers_mut(), settings.policy.key_policy());
+        }
+        let shared = core.shared();
+        let mut tee = None;
+        match &judged {
+            Ok(accepted)
+                if viewer_method == Method::GET
+                    && !facts.range
+                    && detail != Some(Detail::TooManyFetches) =>
+            {
+                tee = storing.tee(response.status(), &fields, accepted);
+            }
+            Err(refusal) => {
+                if !refusal.is_of_request() && *refusal != Refusal::Disabled {
+                    shared.marks.mark(storing.key(), shared.clock.now());
+                }
+                status.detail = status.detail.or(Some(Detail::NotStored(*refusal)));
+            }
+            Ok(_) => {}
+        }
+        status.stored = tee.is_some();
+        tracing::debug!(key = %storing.key(), status = %status, "went alone");
+        let mut response = response.map(|body| match tee {
+            Some(tee) => ResponseBody::teed(body, tee),
+            None => ResponseBody::inner(body),
+        });
+        respond::annotate(&settings, &mut response, status);
+        Ok(response)
+    }
+}
+
+/// The fields of a viewer's request that decide over its conditions, kept while the request is on its way.
+pub(super) fn viewer_fields(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+        for value in headers.get_all(&name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    kept
+}

@@ -1,0 +1,157 @@
+//! The future of a [`Cache`](super::Cache).
+
+use super::service::Passing;
+use crate::body::ResponseBody;
+use http::Response;
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tower_service::Service;
+
+pin_project! {
+    /// The future of a [`Cache`](crate::Cache).
+    ///
+    /// A hit is ready when it is made, without a box. A request that passes through drives the inner service in place; only
+    /// one that must be fetched is boxed.
+    pub struct CacheFuture<F, B, E> {
+        #[pin]
+        state: State<F, B, E>,
+    }
+}
+
+type Fetching<B, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>, E>> + Send>>;
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F, B, E> {
+        /// Answered from the store.
+        Hit { response: Option<Response<ResponseBody<B>>> },
+        /// On its way through the inner service, untouched.
+        Pass { #[pin] inner: F, passing: Option<Passing> },
+        /// To be fetched: alone, or together with others.
+        Fetch { fetching: Fetching<B, E> },
+    }
+}
+
+impl<F, B, E> CacheFuture<F, B, E> {
+    pub(super) fn hit(response: Response<ResponseBody<B>>) -> Self {
+        Self {
+            state: State::Hit {
+                response: Some(response),
+            },
+        }
+    }
+
+    pub(super) fn pass(inner: F, passing: Passing) -> Self {
+        Self {
+            state: State::Pass {
+                inner,
+                passing: Some(passing),
+            },
+        }
+    }
+
+    pub(super) fn fetch(fetching: Fetching<B, E>) -> Self {
+        Self {
+            state: State::Fetch { fetching },
+        }
+    }
+}
+
+impl<F, B, E> Future for CacheFuture<F, B, E>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    #[allow(
+        clippy::expect_used,
+        reason = "polling a future after it is ready is the caller's mistake"
+    )]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProjection::Hit { response } => {
+                Poll::Ready(Ok(response.take().expect("polled after it was ready")))
+            }
+            StateProjection::Pass { inner, passing } => {
+                let response = ready!(inner.poll(cx))?;
+                let passing = passing.take().expect("polled after it was ready");
+                Poll::Ready(Ok(passing.finish(response)))
+            }
+            StateProjection::Fetch { fetching } => fetching.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<F, B, E> fmt::Debug for CacheFuture<F, B, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Hit { .. } => "hit",
+            State::Pass { .. } => "pass",
+            State::Fetch { .. } => "fetch",
+        };
+        f.debug_tuple("CacheFuture").field(&state).finish()
+    }
+}
+
+pin_project! {
+    /// Drives a service to readiness, then calls that very instance.
+    pub struct CallWhenReady<S, R>
+    where
+        S: Service<R>,
+    {
+        #[pin]
+        state: CallState<S, R, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = CallProjection]
+    enum CallState<S, R, F> {
+        Waiting { service: S, request: Option<R> },
+        Calling { #[pin] future: F },
+    }
+}
+
+impl<S: Service<R>, R> CallWhenReady<S, R> {
+    pub(super) fn new(service: S, request: R) -> Self {
+        Self {
+            state: CallState::Waiting {
+                service,
+                request: Some(request),
+            },
+        }
+    }
+}
+
+impl<S: Service<R>, R> Future for CallWhenReady<S, R> {
+    type Output = Result<S::Response, S::Error>;
+
+    #[allow(
+        clippy::expect_used,
+        reason = "the state changes when the request is taken"
+    )]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                CallProjection::Waiting { service, request } => {
+                    ready!(service.poll_ready(cx))?;
+                    let future = service.call(request.take().expect("taken once"));
+                    this.state.set(CallState::Calling { future });
+                }
+                CallProjection::Calling { future } => return future.poll(cx),
+            }
+        }
+    }
+}
+
+impl<S: Service<R>, R> fmt::Debug for CallWhenReady<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallWhenReady").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,157 @@
+//! Look up and judge: what is there for a request, and may it be used?
+
+use super::{core::Shared, layer::Settings};
+use crate::{
+    freshness::{self, Forward, Verdict},
+    headers::RequestFacts,
+    key::{CacheKey, VariantKey},
+    store::{Object, Part, Record, Store},
+};
+use http::HeaderMap;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// A look-up under way: the index, then perhaps a variant.
+pub(super) struct LookUp<St: Store> {
+    get: St::Get,
+    part: Part,
+    /// The variant that is looked for; `None` while it is the index.
+    variant: Option<VariantKey>,
+    counted: bool,
+}
+
+/// What a look-up found.
+pub(super) struct Looked {
+    pub(super) object: Option<(Object, Part)>,
+    /// Among variants, the request's own, stored or not.
+    pub(super) variant: Option<VariantKey>,
+    /// Why the request is forwarded if there is no object.
+    forward: Forward,
+}
+
+impl Looked {
+    const NOTHING: Self = Self {
+        object: None,
+        variant: None,
+        forward: Forward::UriMiss,
+    };
+}
+
+impl<St: Store> LookUp<St> {
+    /// A viewer's look-up.
+    pub(super) fn start(store: &St, key: &CacheKey) -> Self {
+        Self {
+            get: store.get(key, Part::Index),
+            part: Part::Index,
+            variant: None,
+            counted: true,
+        }
+    }
+
+    /// Another look for the same request.
+    pub(super) fn again(store: &St, key: &CacheKey) -> Self {
+        Self {
+            get: store.peek(key, Part::Index),
+            part: Part::Index,
+            variant: None,
+            counted: false,
+        }
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        store: &St,
+        key: &CacheKey,
+        request: &HeaderMap,
+    ) -> Poll<Looked> {
+        loop {
+            let record = match ready!(Pin::new(&mut self.get).poll(cx)) {
+                Ok(record) => record,
+                Err(error) => {
+                    tracing::warn!(%key, error = &error as &dyn std::error::Error, "look-up failed: taken as a miss");
+                    None
+                }
+            };
+            return Poll::Ready(match (record, self.variant.take()) {
+                (Some(Record::Object(object)), variant) => Looked {
+                    object: Some((object, self.part)),
+                    variant,
+                    ..Looked::NOTHING
+                },
+                (None, None) | (Some(Record::Variants(_)), Some(_)) => Looked::NOTHING,
+                (None, variant) => Looked {
+                    variant,
+                    forward: Forward::VaryMiss,
+                    ..Looked::NOTHING
+                },
+                (Some(Record::Variants(variants)), None) => match variants.select(request) {
+                    Some(selected) => {
+                        self.variant = Some(selected.key.clone());
+                        self.part = Part::Variant(selected.id);
+                        self.get = if self.counted {
+                            store.get(key, self.part)
+                        } else {
+                            store.peek(key, self.part)
+                        };
+                        continue;
+                    }
+                    None => Looked {
+                        variant: variants
+                            .list
+                            .first()
+                            .map(|newest| VariantKey::of(&newest.fields, request)),
+                        forward: Forward::VaryMiss,
+                        ..Looked::NOTHING
+                    },
+                },
+            });
+        }
+    }
+}
+
+/// What there is for a request.
+pub(super) enum Found {
+    /// This, to be used as it is.
+    Usable(Object),
+    /// This, if the origin confirms it.
+    Validate(Object, Part, Forward),
+    /// Nothing that helps.
+    Nothing(Forward),
+}
+
+impl Found {
+    pub(super) fn forward(&self) -> Forward {
+        match self {
+            Self::Usable(_) => Forward::Request,
+            Self::Validate(_, _, forward) | Self::Nothing(forward) => *forward,
+        }
+    }
+}
+
+pub(super) fn judge<St>(
+    core: &Shared<St>,
+    settings: &Settings,
+    facts: &RequestFacts,
+    looked: Looked,
+    now: u64,
+) -> Found {
+    let Some((object, part)) = looked.object else {
+        return Found::Nothing(looked.forward);
+    };
+    if core.invalidations.covers(&object) {
+        return Found::Nothing(Forward::Miss);
+    }
+    match freshness::assess(
+        &object.head().freshness,
+        facts,
+        settings.policy.freshness(),
+        now,
+    ) {
+        Verdict::Fresh | Verdict::Stale => Found::Usable(object),
+        Verdict::Revalidate(forward) => Found::Validate(object, part, forward),
+        Verdict::Refetch(forward) => Found::Nothing(forward),
+    }
+}

@@ -1,0 +1,58 @@
+//! The cache: a layer that answers from what it stored, and fetches what it hasn't, once.
+//!
+//! # A request's way
+//!
+//! ```text
+//! request ─▶ bypass? (method, upgrade, body, two Hosts, precondition, bypass_if) ──▶ inner service, inline
+//!    ▼ key          KeyPolicy::key
+//!    ▼ look up      Store::get, and the variant that Vary selects
+//!    ▼ judge        freshness::assess
+//!    │    fresh ────────────────────▶ 304, 206, 416 or the whole ─▶ response
+//!    ▼ collapse     lead a fetch, or follow the one under way
+//!    ▼ fetch        a task of its own: it outlives the viewer that started it
+//!    ▼ head         freshness::storable; each follower judges the head against its own request
+//!    ▼ fill         the store's writer takes the body, every reader reads what is written
+//!    ▼ respond
+//! ```
+//!
+//! # What runs alone
+//!
+//! Some requests run inline, neither collapsed nor in a task, so that they behave as without a cache: those for keys
+//! that are known not to be stored (for two minutes), those with credentials or `no-store` when nothing usable is stored and no fetch is
+//! under way, ranges of what isn't stored, and in the CloudFront profiles those with conditions. An answer that may be stored
+//! is stored all the same, when it ends whole.
+//!
+//! # Order of layers
+//!
+//! Outermost first: compression, cache, timeouts and limits, the service. A compression layer *below* the cache is
+//! run once per stored variant, one *above* it once per response. `Cache` is always ready and calls a fresh clone of the inner
+//! service when it needs one, so limits belong below it: a hit never queues.
+//!
+//! In axum, a layer of a [`Router`](https://docs.rs/axum/latest/axum/struct.Router.html) sees requests that match
+//! no route, too, and caches the 404 if that says it may be. Below a `nest` the path is stripped: with the feature
+//! `axum` the key is made of the original URI, else set [`KeyPolicy::uri_from`](crate::key::KeyPolicy::uri_from).
+//!
+//! # Extensions
+//!
+//! The request reaches the inner service with its extensions. Those of its response reach the viewer that led the
+//! fetch (or ran alone), not its followers, and are not stored.
+//!
+//! # Runtime
+//!
+//! A fetch is a tokio task. Without a tokio runtime, a request that must be fetched panics in `tokio::spawn`.
+
+mod core;
+mod fetch;
+mod flow;
+mod future;
+mod layer;
+mod lookup;
+mod marks;
+mod respond;
+mod service;
+mod storing;
+
+pub use self::core::{CacheCore, CacheCoreBuilder};
+pub use future::CacheFuture;
+pub use layer::CacheLayer;
+pub use service::Cache;

@@ -1,0 +1,378 @@
+//! On the way into the store: judge a response, open a writer, commit.
+
+use super::{CacheCore, core::Shared, layer::Settings, respond::fields_to_store};
+use crate::{
+    body::{Taken, Tee},
+    error::BodyError,
+    fill::OpenBody,
+    freshness::{self, Exchange, Freshness, Refusal, Storable},
+    headers::{RequestFacts, content_length, remove_hop_by_hop},
+    key::{CacheKey, VariantKey, Vary, address},
+    store::{
+        Epoch, Expected, Head, Object, Part, Record, Store, StoreWriter, Variant, Variants,
+        Version, WriteRefused, Written,
+    },
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, request::Parts};
+use std::{
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+
+/// What must be known of a request to store its answer.
+pub(super) struct Storing<St> {
+    core: CacheCore<St>,
+    settings: Arc<Settings>,
+    key: CacheKey,
+    method: Method,
+    facts: RequestFacts,
+    /// The request's fields: `Vary` selects by them.
+    request: HeaderMap,
+    address: Box<str>,
+    epoch: Epoch,
+    requested_at: u64,
+}
+
+/// A response that may be stored.
+pub(super) struct Accepted {
+    pub(super) freshness: Freshness,
+    without: Vec<http::HeaderName>,
+}
+
+impl<St: Store> Storing<St> {
+    /// Taken just before the request goes out.
+    pub(super) fn new(
+        core: &CacheCore<St>,
+        settings: &Arc<Settings>,
+        key: CacheKey,
+        parts: &Parts,
+        facts: &RequestFacts,
+    ) -> Self {
+        let shared = core.shared();
+        let uri = settings.policy.key_policy().uri(parts);
+        Self {
+            core: core.clone(),
+            settings: settings.clone(),
+            key,
+            method: parts.method.clone(),
+            facts: *facts,
+            request: parts.headers.clone(),
+            address: address(&uri, &parts.headers),
+            epoch: shared.invalidations.epoch(),
+            requested_at: shared.clock.now(),
+        }
+    }
+
+    /// For a `POST`, whose answer may be stored for a `GET`.
+    pub(super) fn for_post(
+        core: &CacheCore<St>,
+        settings: &Arc<Settings>,
+        parts: &Parts,
+        facts: &RequestFacts,
+    ) -> Box<dyn StoreAnswer> {
+        let mut get = parts.clone();
+        get.method = Method::GET;
+        let key = settings
+            .policy
+            .key_policy()
+            .key(&core.shared().namespace, &get);
+        let mut storing = Self::new(core, settings, key, &get, facts);
+        storing.method = Method::POST;
+        Box::new(storing)
+    }
+
+    fn shared(&self) -> &Shared<St> {
+        self.core.shared()
+    }
+
+    pub(super) fn key(&self) -> &CacheKey {
+        &self.key
+    }
+
+    /// The request's fields.
+    pub(super) fn request(&self) -> &HeaderMap {
+        &self.request
+    }
+
+    /// Judges a response by its fields without hop-by-hop ones. A `HEAD` is judged as the `GET` that it stands for.
+    pub(super) fn judge(
+        &self,
+        status: StatusCode,
+        response: &HeaderMap,
+    ) -> Result<Accepted, Refusal> {
+        let policy = self.settings.policy.freshness();
+        let received_at = self.shared().clock.now();
+        let exchange = Exchange {
+            method: if self.method == Method::HEAD {
+                &Method::GET
+            } else {
+                &self.method
+            },
+            request: &self.facts,
+            status,
+            response,
+            requested_at: self.requested_at,
+            received_at,
+        };
+        let Storable { freshness, without } = freshness::storable(&exchange, policy)?;
+        Ok(Accepted { freshness, without })
+    }
+
+    /// Which requests a response is for, among those with this key.
+    pub(super) fn variant_of(
+        &self,
+        response: &HeaderMap,
+    ) -> Option<(Box<[http::HeaderName]>, VariantKey)> {
+        if !self.settings.policy.freshness().vary_counts() {
+            return None;
+        }
+        match Vary::of(response) {
+            Vary::Fields(fields) => {
+                let key = VariantKey::of(&fields, &self.request);
+                Some((fields, key))
+            }
+            Vary::None | Vary::Any => None,
+        }
+    }
+
+    /// The head under which a response is stored.
+    pub(super) fn head(
+        &self,
+        status: StatusCode,
+        response: &HeaderMap,
+        accepted: &Accepted,
+    ) -> Head {
+        let (headers, upstream_status) = fields_to_store(response, &accepted.without);
+        Head {
+            status,
+            headers,
+            freshness: accepted.freshness,
+            epoch: self.epoch,
+            address: self.address.clone(),
+            upstream_status,
+        }
+    }
+
+    /// Opens a writer.
+    pub(super) fn open(
+        &self,
+        status: StatusCode,
+        response: &HeaderMap,
+        accepted: &Accepted,
+    ) -> Result<Storage<St>, WriteRefused> {
+        let variant = self.variant_of(response).map(|(fields, key)| Variant {
+            fields,
+            key,
+            id: Version::random().id(),
+        });
+        let part = variant
+            .as_ref()
+            .map_or(Part::Index, |variant| Part::Variant(variant.id));
+        let head = self.head(status, response, accepted);
+        let writer =
+            self.shared()
+                .store
+                .writer(&self.key, part, head, self.shared().limits.window)?;
+        Ok(Storage {
+            core: self.core.clone(),
+            key: self.key.clone(),
+            writer,
+            variant,
+            announced: content_length(response),
+            written: 0,
+        })
+    }
+}
+
+/// A response on its way into the store.
+pub(super) struct Storage<St: Store> {
+    core: CacheCore<St>,
+    key: CacheKey,
+    writer: St::Writer,
+    variant: Option<Variant>,
+    announced: Option<u64>,
+    written: u64,
+}
+
+impl<St: Store> Storage<St> {
+    pub(super) fn opener(&self) -> Option<Arc<dyn OpenBody>> {
+        self.writer.opener()
+    }
+
+    pub(super) fn has_readers(&self) -> bool {
+        self.writer.has_readers()
+    }
+
+    pub(super) fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.writer.poll_abandoned(cx)
+    }
+
+    pub(super) fn fail(&mut self, error: BodyError) {
+        self.writer.fail(error);
+    }
+
+    /// Takes a chunk. An error of the store is an event, and the end of storing.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &Bytes) -> Poll<Written> {
+        let written = ready!(self.writer.poll_write(cx, chunk));
+        self.written += chunk.len() as u64;
+        Poll::Ready(written.unwrap_or_else(|error| {
+            tracing::warn!(key = %self.key, error = &error as &dyn std::error::Error, "writing to the store failed");
+            Written::Gone
+        }))
+    }
+
+    /// How much has come of what the head announced.
+    fn length(&self) -> Length {
+        match self.announced {
+            None => Length::Unknown,
+            Some(announced) if self.written < announced => Length::Short,
+            Some(announced) if self.written > announced => Length::Over,
+            Some(_) => Length::Exact,
+        }
+    }
+
+    /// Makes it visible: the object first, then its place in the index.
+    pub(super) async fn commit(mut self, trailers: Option<HeaderMap>) -> Option<Object> {
+        let committed = poll_fn(|cx| self.writer.poll_commit(cx, trailers.as_ref())).await;
+        let object = match committed {
+            Ok(object) => object?,
+            Err(error) => {
+                tracing::warn!(key = %self.key, error = &error as &dyn std::error::Error, "the store did not commit");
+                return None;
+            }
+        };
+        let shared = self.core.shared();
+        if let Some(variant) = &self.variant {
+            list_variant(
+                &shared.store,
+                &self.key,
+                variant,
+                shared.limits.max_variants,
+            )
+            .await;
+        }
+        shared.marks.lift(&self.key);
+        tracing::debug!(key = %self.key, bytes = object.body().length(), "stored");
+        Some(object)
+    }
+}
+
+enum Length {
+    Unknown,
+    Exact,
+    Short,
+    Over,
+}
+
+/// Puts a variant into the index, and removes those that had to make room. Others may do the same at the same time.
+async fn list_variant<St: Store>(store: &St, key: &CacheKey, variant: &Variant, limit: usize) {
+    for _ in 0..16 {
+        let found = store.peek(key, Part::Index).await.unwrap_or_default();
+        let (expected, old) = match found {
+            None => (Expected::Nothing, None),
+            Some(Record::Variants(variants)) => {
+                (Expected::Version(variants.version), Some(variants))
+            }
+            Some(other) => (Expected::Version(other.version()), None),
+        };
+        let none = Variants {
+            version: Version::random(),
+            list: Vec::new(),
+        };
+        let (variants, gone) = old.as_deref().unwrap_or(&none).with(variant.clone(), limit);
+        let record = Record::Variants(Arc::new(variants));
+        match store.swap(key, Part::Index, expected, Some(record)).await {
+            Ok(true) => {
+                for id in gone {
+                    // What can't be removed is never found again, and is evicted some day.
+                    let _removed = store
+                        .swap(key, Part::Variant(id), Expected::Anything, None)
+                        .await;
+                }
+                return;
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%key, error = &error as &dyn std::error::Error, "the store did not take a variant");
+                return;
+            }
+        }
+    }
+}
+
+/// Takes a copy of what a viewer gets inline.
+struct StoreTee<St: Store>(Storage<St>);
+
+impl<St: Store> Tee for StoreTee<St> {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, chunk: &Bytes) -> Poll<Taken> {
+        Poll::Ready(match ready!(self.0.poll_write(cx, chunk)) {
+            Written::Kept => match self.0.length() {
+                Length::Unknown | Length::Short => Taken::More,
+                Length::Exact => Taken::Complete,
+                Length::Over => Taken::Refused,
+            },
+            Written::Passed | Written::Gone => Taken::Refused,
+        })
+    }
+
+    fn finish(self: Box<Self>, trailers: Option<HeaderMap>) {
+        if matches!(self.0.length(), Length::Short | Length::Over) {
+            return;
+        }
+        // In memory it is done at once; a viewer doesn't wait for a store that does I/O.
+        let mut commit = Box::pin(self.0.commit(trailers));
+        if commit
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+        {
+            super::fetch::spawn(async move {
+                commit.await;
+            });
+        }
+    }
+}
+
+impl<St: Store> Storing<St> {
+    /// Takes a copy of an answer that goes to its viewer inline, if it may be stored.
+    pub(super) fn tee(
+        &self,
+        status: StatusCode,
+        response: &HeaderMap,
+        accepted: &Accepted,
+    ) -> Option<Box<dyn Tee>> {
+        Some(Box::new(StoreTee(
+            self.open(status, response, accepted).ok()?,
+        )))
+    }
+}
+
+/// Stores the answer to a request of which no more is known than this.
+pub(super) trait StoreAnswer: Send + Sync {
+    /// Whether its target was invalidated since the request went out.
+    fn is_overtaken(&self) -> bool;
+    /// Begins, after the request's own invalidation of its target.
+    fn begin(self: Box<Self>, status: StatusCode, response: &HeaderMap) -> Option<Box<dyn Tee>>;
+}
+
+impl<St: Store> StoreAnswer for Storing<St> {
+    fn is_overtaken(&self) -> bool {
+        self.shared()
+            .invalidations
+            .invalidated_since(&self.address, self.epoch)
+    }
+
+    fn begin(
+        mut self: Box<Self>,
+        status: StatusCode,
+        response: &HeaderMap,
+    ) -> Option<Box<dyn Tee>> {
+        self.epoch = self.shared().invalidations.epoch();
+        let mut fields = response.clone();
+        remove_hop_by_hop(&mut fields);
+        let accepted = self.judge(status, &fields).ok()?;
+        self.tee(status, &fields, &accepted)
+    }
+}

@@ -1,0 +1,212 @@
+//! Conditional requests (RFC 9110 section 13): the viewer's, answered here, and our own to the origin.
+
+use crate::headers::{members, parse_http_date};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+/// Whether a stored response answers a viewer's `If-None-Match` or `If-Modified-Since` with a 304
+/// (RFC 9111 section 4.3.2).
+///
+/// `If-None-Match` beats `If-Modified-Since`; tags are compared weakly. Without a `Last-Modified`, `Date` counts, and
+/// without that `received_at`. Only a 200 is answered so (RFC 9110 section 13.2.1).
+///
+/// ```
+/// use frontage::conditional::is_not_modified;
+/// use http::{HeaderMap, StatusCode};
+///
+/// let (mut request, mut stored) = (HeaderMap::new(), HeaderMap::new());
+/// request.insert("if-none-match", "\"a\", W/\"b\"".parse()?);
+/// stored.insert("etag", "\"b\"".parse()?);
+/// assert!(is_not_modified(&request, StatusCode::OK, &stored, 0));
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+#[must_use]
+pub fn is_not_modified(
+    request: &HeaderMap,
+    status: StatusCode,
+    stored: &HeaderMap,
+    received_at: u64,
+) -> bool {
+    if status != StatusCode::OK {
+        return false;
+    }
+    if request.contains_key(header::IF_NONE_MATCH) {
+        let etag = stored
+            .get(header::ETAG)
+            .map(|etag| opaque(etag.as_bytes().trim_ascii()));
+        return request
+            .get_all(header::IF_NONE_MATCH)
+            .iter()
+            .flat_map(|line| members(line.as_bytes()))
+            .any(|tag| tag == b"*" || Some(opaque(tag)) == etag);
+    }
+    let mut since = request.get_all(header::IF_MODIFIED_SINCE).iter();
+    let (Some(since), None) = (since.next(), since.next()) else {
+        return false;
+    };
+    let Some(since) = parse_http_date(since.as_bytes()) else {
+        return false;
+    };
+    let date_of = |name| {
+        stored
+            .get(name)
+            .and_then(|value: &HeaderValue| parse_http_date(value.as_bytes()))
+    };
+    let modified = date_of(header::LAST_MODIFIED)
+        .or_else(|| date_of(header::DATE))
+        .unwrap_or(received_at);
+    modified <= since
+}
+
+/// An entity tag without its weakness.
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+/// Takes the viewer's conditions out of a request, so that the origin answers in full.
+pub fn remove_conditions(request: &mut HeaderMap) {
+    for name in [
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_RANGE,
+    ] {
+        request.remove(name);
+    }
+}
+
+/// Replaces a request's conditions with the validators of a stored response (RFC 9111 section
+/// 4.3.1). `false` where it has none: the request is then without conditions.
+pub fn condition_on(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
+    remove_conditions(request);
+    let mut conditional = false;
+    if let Some(etag) = stored.get(header::ETAG) {
+        request.insert(header::IF_NONE_MATCH, etag.clone());
+        conditional = true;
+    }
+    if let Some(modified) = stored.get(header::LAST_MODIFIED)
+        && parse_http_date(modified.as_bytes()).is_some()
+    {
+        request.insert(header::IF_MODIFIED_SINCE, modified.clone());
+        conditional = true;
+    }
+    conditional
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
+    const NEW: &str = "Thu, 01 Jan 2026 00:00:01 GMT";
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn not_modified(
+        request: &[(&'static str, &'static str)],
+        stored: &[(&'static str, &'static str)],
+    ) -> bool {
+        is_not_modified(
+            &map(request),
+            StatusCode::OK,
+            &map(stored),
+            1_767_225_600_000,
+        )
+    }
+
+    #[test]
+    fn tags_are_compared_weakly() {
+        for (condition, etag, expected) in [
+            ("\"a\"", "\"a\"", true),
+            ("W/\"a\"", "\"a\"", true),
+            ("\"a\"", "W/\"a\"", true),
+            ("\"x\", \"a\"", "\"a\"", true),
+            ("\"x,\", \"a\"", "\"x,\"", true),
+            ("*", "\"a\"", true),
+            ("\"b\"", "\"a\"", false),
+            ("a", "\"a\"", false),
+            ("", "\"a\"", false),
+            ("\"a", "\"a\"", false),
+        ] {
+            assert_eq!(
+                not_modified(&[("if-none-match", condition)], &[("etag", etag)]),
+                expected,
+                "{condition} {etag}"
+            );
+        }
+        assert!(!not_modified(&[("if-none-match", "\"a\"")], &[]));
+        let mut binary = HeaderMap::new();
+        binary.insert(
+            header::IF_NONE_MATCH,
+            HeaderValue::from_bytes(b"\"\xfc\"").unwrap(),
+        );
+        let mut stored = HeaderMap::new();
+        stored.insert(header::ETAG, HeaderValue::from_bytes(b"\"\xfc\"").unwrap());
+        assert!(is_not_modified(&binary, StatusCode::OK, &stored, 0));
+    }
+
+    #[test]
+    fn tags_beat_dates() {
+        let request = [("if-none-match", "\"b\""), ("if-modified-since", NEW)];
+        assert!(!not_modified(
+            &request,
+            &[("etag", "\"a\""), ("last-modified", OLD)]
+        ));
+    }
+
+    #[test]
+    fn dates_fall_back_to_date_and_to_reception() {
+        for (since, stored, expected) in [
+            (OLD, &[("last-modified", OLD)][..], true),
+            (NEW, &[("last-modified", OLD)], true),
+            (OLD, &[("last-modified", NEW)], false),
+            (OLD, &[("date", NEW)], false),
+            (NEW, &[("date", NEW)], true),
+            (OLD, &[], true),
+            ("Wed, 31 Dec 2025 00:00:00 GMT", &[], false),
+            ("junk", &[("last-modified", OLD)], false),
+            (
+                "Thursday, 01-Jan-26 00:00:00 GMT",
+                &[("last-modified", OLD)],
+                true,
+            ),
+        ] {
+            assert_eq!(
+                not_modified(&[("if-modified-since", since)], stored),
+                expected,
+                "{since} {stored:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_200_is_answered_so() {
+        let (request, stored) = (map(&[("if-none-match", "*")]), map(&[("etag", "\"a\"")]));
+        assert!(!is_not_modified(
+            &request,
+            StatusCode::NOT_FOUND,
+            &stored,
+            0
+        ));
+    }
+
+    #[test]
+    fn our_condition_replaces_the_viewers() {
+        let mut request = map(&[
+            ("if-none-match", "\"mine\""),
+            ("if-modified-since", OLD),
+            ("if-range", "\"x\""),
+        ]);
+        assert!(condition_on(
+            &mut request,
+            &map(&[("etag", "W/\"a\""), ("last-modified", "junk")])
+        ));
+        assert_eq!(request, map(&[("if-none-match", "W/\"a\"")]));
+        assert!(!condition_on(&mut request, &map(&[])));
+        assert!(request.is_empty());
+    }
+}

@@ -1,0 +1,465 @@
+//! A body on its way: written once, read by many while it comes.
+//!
+//! A fill begins by *keeping* everything it is given, so that a reader may start at the beginning at
+//! any time. It may turn to *passing*: then it holds a bounded window that moves with the slowest reader, and nobody
+//! new may join once the beginning is gone.
+//!
+//! One reader that holds others up is cut off after `lag_timeout`; a sole reader is never.
+
+use crate::{
+    body::StoredBody,
+    error::BodyError,
+    sync::{Arc, Mutex},
+};
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Frame;
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+/// Opens readers of a body from its beginning, while it may still be on its way.
+pub trait OpenBody: Send + Sync + 'static {
+    /// A reader; `None` when the beginning is gone.
+    fn open(&self) -> Option<StoredBody>;
+}
+
+/// How a passing fill treats its readers.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// How many bytes the fastest reader may be ahead of the slowest.
+    pub bytes: u64,
+    /// For how long a reader may hold others up before it is cut off.
+    pub lag_timeout: Duration,
+}
+
+/// Nobody reads any more, and nothing is kept: go no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+#[derive(Clone)]
+enum End {
+    Whole(Option<Arc<HeaderMap>>),
+    Failed(BodyError),
+}
+
+struct Reader {
+    /// The number of the next chunk.
+    next: u64,
+    waker: Option<Waker>,
+    cut_off: bool,
+}
+
+struct State {
+    /// The number of `chunks[0]`.
+    first: u64,
+    chunks: VecDeque<Bytes>,
+    /// Bytes in `chunks`.
+    held: u64,
+    /// Bytes written since the beginning.
+    written: u64,
+    passing: bool,
+    end: Option<End>,
+    readers: Vec<Option<Reader>>,
+    /// Occupied places in `readers`.
+    reading: usize,
+    /// Readers that still need `chunks[0]`: the window can move only when there are none.
+    at_first: usize,
+    writer: Option<Waker>,
+    /// The length that the head announced.
+    announced: Option<u64>,
+}
+
+impl State {
+    fn slowest(&self) -> Option<u64> {
+        self.readers
+            .iter()
+            .flatten()
+            .filter(|reader| !reader.cut_off)
+            .map(|reader| reader.next)
+            .min()
+    }
+
+    /// Drops what every reader has read. Without readers, keeps it: someone may still open one.
+    fn trim(&mut self) {
+        if !self.passing || self.at_first > 0 {
+            return;
+        }
+        let Some(slowest) = self.slowest() else {
+            return;
+        };
+        while self.first < slowest {
+            let Some(chunk) = self.chunks.pop_front() else {
+                break;
+            };
+            self.held -= chunk.len() as u64;
+            self.first += 1;
+        }
+        self.at_first = self
+            .readers
+            .iter()
+            .flatten()
+            .filter(|reader| !reader.cut_off && reader.next == self.first)
+            .count();
+    }
+
+    fn wake_readers(&mut self) -> Vec<Waker> {
+        self.readers
+            .iter_mut()
+            .flatten()
+            .filter_map(|reader| reader.waker.take())
+            .collect()
+    }
+}
+
+/// The shared part of a fill.
+pub(crate) struct Fill {
+    state: Mutex<State>,
+}
+
+impl fmt::Debug for Fill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fill").finish_non_exhaustive()
+    }
+}
+
+/// The one who writes a fill. Dropping it before [`finish`](Self::finish) fails the fill: no reader waits for ever.
+pub(crate) struct FillWriter {
+    fill: Arc<Fill>,
+    window: Window,
+    lag: Option<Pin<Box<tokio::time::Sleep>>>,
+    ended: bool,
+}
+
+impl fmt::Debug for FillWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FillWriter")
+            .field("window", &self.window)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FillWriter {
+    /// A fill that keeps what it is given.
+    pub(crate) fn keeping(announced: Option<u64>, window: Window) -> Self {
+        Self::new(announced, window, false)
+    }
+
+    /// A fill that only passes it on.
+    pub(crate) fn passing(announced: Option<u64>, window: Window) -> Self {
+        Self::new(announced, window, true)
+    }
+
+    fn new(announced: Option<u64>, window: Window, passing: bool) -> Self {
+        let state = State {
+            first: 0,
+            chunks: VecDeque::new(),
+            held: 0,
+            written: 0,
+            passing,
+            end: None,
+            readers: Vec::new(),
+            reading: 0,
+            at_first: 0,
+            writer: None,
+            announced,
+        };
+        Self {
+            fill: Arc::new(Fill {
+                state: Mutex::new(state),
+            }),
+            window,
+            lag: None,
+            ended: false,
+        }
+    }
+
+    /// What opens readers.
+    pub(crate) fn opener(&self) -> Arc<Fill> {
+        self.fill.clone()
+    }
+
+    /// Ready when another chunk may be pushed: at once while keeping; while passing, once the slowest reader is near enough.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        loop {
+            let others = {
+                let mut state = self.fill.state.lock();
+                if !state.passing {
+                    return Poll::Ready(Ok(()));
+                }
+                if state.slowest().is_none() {
+                    return Poll::Ready(Err(Gone));
+                }
+                state.trim();
+                if state.held < self.window.bytes.max(1) {
+                    self.lag = None;
+                    return Poll::Ready(Ok(()));
+                }
+                state.writer = Some(cx.waker().clone());
+                state.reading > 1
+            };
+            if !others {
+                self.lag = None;
+                return Poll::Pending;
+            }
+            let timeout = self.window.lag_timeout;
+            let lag = self
+                .lag
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+            if lag.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.lag = None;
+            self.cut_off_slowest();
+        }
+    }
+
+    fn cut_off_slowest(&self) {
+        let wakers: Vec<Waker> = {
+            let mut state = self.fill.state.lock();
+            let Some(slowest) = state.slowest() else {
+                return;
+            };
+            let behind = state
+                .readers
+                .iter_mut()
+                .flatten()
+                .filter(|reader| !reader.cut_off && reader.next == slowest);
+            let mut wakers = Vec::new();
+            let mut cut = 0;
+            for reader in behind {
+                reader.cut_off = true;
+                wakers.extend(reader.waker.take());
+                cut += 1;
+            }
+            if slowest == state.first {
+                state.at_first -= cut;
+            }
+            tracing::debug!(readers = cut, "cut off readers that held others up");
+            wakers
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Adds a chunk. While passing, [`poll_room`](Self::poll_room) comes first.
+    pub(crate) fn push(&mut self, chunk: Bytes) {
+        let wakers = {
+            let mut state = self.fill.state.lock();
+            state.held += chunk.len() as u64;
+            state.written += chunk.len() as u64;
+            state.chunks.push_back(chunk);
+            state.wake_readers()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// From now on, keeps no more than the window.
+    pub(crate) fn turn_to_passing(&mut self) {
+        let mut state = self.fill.state.lock();
+        state.passing = true;
+        state.trim();
+    }
+
+    /// Whether someone reads.
+    pub(crate) fn has_readers(&self) -> bool {
+        self.fill.state.lock().slowest().is_some()
+    }
+
+    /// Ready once it passes only, and nobody reads.
+    pub(crate) fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.fill.state.lock();
+        if state.passing && state.slowest().is_none() {
+            return Poll::Ready(());
+        }
+        match &mut state.writer {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// The chunks kept so far.
+    pub(crate) fn kept(&self) -> Vec<Bytes> {
+        self.fill.state.lock().chunks.iter().cloned().collect()
+    }
+
+    /// The clean end.
+    pub(crate) fn finish(&mut self, trailers: Option<HeaderMap>) {
+        self.end(End::Whole(trailers.map(Arc::new)));
+    }
+
+    /// The end before time.
+    pub(crate) fn fail(&mut self, error: BodyError) {
+        self.end(End::Failed(error));
+    }
+
+    fn end(&mut self, end: End) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let wakers = {
+            let mut state = self.fill.state.lock();
+            state.end = Some(end);
+            state.wake_readers()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for FillWriter {
+    fn drop(&mut self) {
+        self.end(End::Failed(BodyError::abandoned()));
+    }
+}
+
+impl Fill {
+    /// A reader from the beginning, while that is still here.
+    pub(crate) fn reader(self: &Arc<Self>) -> Option<FillReader> {
+        let mut state = self.state.lock();
+        if state.first > 0 {
+            return None;
+        }
+        let reader = Some(Reader {
+            next: 0,
+            waker: None,
+            cut_off: false,
+        });
+        let place = match state.readers.iter().position(Option::is_none) {
+            // Looked for only where a place is known to be free.
+            Some(place) if state.reading < state.readers.len() => {
+                state.readers[place] = reader;
+                place
+            }
+            _ => {
+                state.readers.push(reader);
+                state.readers.len() - 1
+            }
+        };
+        state.reading += 1;
+        state.at_first += 1;
+        Some(FillReader {
+            fill: self.clone(),
+            place,
+            read: 0,
+            finished: false,
+        })
+    }
+}
+
+impl OpenBody for Arc<Fill> {
+    fn open(&self) -> Option<StoredBody> {
+        self.reader().map(StoredBody::fill)
+    }
+}
+
+/// One who reads a fill from its beginning.
+pub(crate) struct FillReader {
+    fill: Arc<Fill>,
+    place: usize,
+    read: u64,
+    finished: bool,
+}
+
+impl FillReader {
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.finished {
+            return Poll::Ready(None);
+        }
+        let (frame, writer) = {
+            let mut state = self.fill.state.lock();
+            let state = &mut *state;
+            // The place is ours from `reader` to `drop`.
+            let Some(reader) = state.readers[self.place].as_mut() else {
+                return Poll::Ready(None);
+            };
+            if reader.cut_off {
+                self.finished = true;
+                return Poll::Ready(Some(Err(BodyError::too_slow())));
+            }
+            let at = usize::try_from(reader.next - state.first).unwrap_or(usize::MAX);
+            if let Some(chunk) = state.chunks.get(at) {
+                let chunk = chunk.clone();
+                if reader.next == state.first {
+                    state.at_first -= 1;
+                }
+                reader.next += 1;
+                state.trim();
+                self.read += chunk.len() as u64;
+                (Some(Ok(Frame::data(chunk))), state.writer.take())
+            } else {
+                match &state.end {
+                    None => {
+                        match &mut reader.waker {
+                            Some(waker) => waker.clone_from(cx.waker()),
+                            none => *none = Some(cx.waker().clone()),
+                        }
+                        return Poll::Pending;
+                    }
+                    Some(end) => {
+                        self.finished = true;
+                        let frame = match end {
+                            End::Whole(trailers) => trailers
+                                .as_ref()
+                                .map(|trailers| Ok(Frame::trailers((**trailers).clone()))),
+                            End::Failed(error) => Some(Err(error.clone())),
+                        };
+                        (frame, None)
+                    }
+                }
+            }
+        };
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        Poll::Ready(frame)
+    }
+
+    /// What is still to come, where that is known.
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        let state = self.fill.state.lock();
+        let length = match &state.end {
+            Some(End::Whole(_)) => Some(state.written),
+            _ => state.announced,
+        };
+        length.map(|length| length.saturating_sub(self.read))
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        if self.finished {
+            return true;
+        }
+        let state = self.fill.state.lock();
+        matches!(&state.end, Some(End::Whole(None)) if state.written == self.read)
+    }
+}
+
+impl Drop for FillReader {
+    fn drop(&mut self) {
+        let writer = {
+            let mut state = self.fill.state.lock();
+            let gone = state.readers[self.place].take();
+            state.reading -= 1;
+            if gone.is_some_and(|reader| !reader.cut_off && reader.next == state.first) {
+                state.at_first -= 1;
+            }
+            state.trim();
+            state.writer.take()
+        };
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "fill_tests.rs"]
+mod tests;

@@ -1,0 +1,161 @@
+//! Which fields are kept, and how a 304 updates them.
+
+use http::{HeaderMap, HeaderName, header};
+
+/// `X-Cache`, which CloudFront and others send.
+pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+/// `Cache-Status` (RFC 9211).
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// The fields that a cache adds to a response: a stored map holds a place for each.
+pub const APPENDED_SLOTS: [HeaderName; 3] = [header::AGE, CACHE_STATUS, X_CACHE];
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+
+/// Removes what belongs to one connection only: the fields of RFC 9110 section 7.6.1, those named in
+/// `Connection`, and those of a proxy's own authentication (RFC 9111 section 3.1).
+///
+/// `Trailer` stays: the trailers are forwarded and stored, too.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .flat_map(|line| super::members(line.as_bytes()))
+            .filter_map(|name| HeaderName::from_bytes(name).ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in [
+        header::CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        PROXY_AUTHENTICATION_INFO,
+        header::TE,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// The `Content-Length`, where it is one valid number (RFC 9110 section 8.6; equal repeats count as one).
+#[must_use]
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let mut length = None;
+    for line in headers.get_all(header::CONTENT_LENGTH) {
+        for member in line.as_bytes().split(|byte| *byte == b',') {
+            let member = std::str::from_utf8(member.trim_ascii()).ok()?;
+            if !member.bytes().all(|byte| byte.is_ascii_digit()) {
+                return None;
+            }
+            let this = member.parse().ok()?;
+            if *length.get_or_insert(this) != this {
+                return None;
+            }
+        }
+    }
+    length
+}
+
+/// Updates the fields of a stored response with those of a 304 (RFC 9111 section 3.2): every field
+/// of the 304 replaces all lines of its name, except those that describe the stored bytes.
+pub fn merge_not_modified(stored: &mut HeaderMap, mut update: HeaderMap) {
+    remove_hop_by_hop(&mut update);
+    for name in [
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_RANGE,
+        CONTENT_MD5,
+        header::ETAG,
+    ] {
+        update.remove(name);
+    }
+    // `HeaderMap::extend` replaces: the first value of a name drops the old lines, the rest are appended.
+    stored.extend(update);
+}
+
+/// Removes what a 304 should not repeat: what describes a body that isn't sent (RFC 9110 section 15.4.5).
+pub fn remove_representation_metadata(headers: &mut HeaderMap) {
+    for name in [
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LANGUAGE,
+        header::CONTENT_TYPE,
+        header::CONTENT_RANGE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, http::HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn hop_by_hop_fields_and_those_named_in_connection_go() {
+        let mut headers = map(&[
+            ("connection", "a, \"b"),
+            ("connection", "close, X-C"),
+            ("a", "1"),
+            ("x-c", "1"),
+            ("keep-alive", "x"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("proxy-connection", "x"),
+            ("trailer", "x-sum"),
+            ("d", "1"),
+        ]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("trailer", "x-sum"), ("d", "1")]));
+    }
+
+    #[test]
+    fn a_304_replaces_whole_fields_but_not_what_describes_the_bytes() {
+        let mut stored = map(&[
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=1"),
+            ("content-length", "5"),
+            ("etag", "\"a\""),
+            ("x-kept", "1"),
+        ]);
+        merge_not_modified(
+            &mut stored,
+            map(&[
+                ("set-cookie", "c=2"),
+                ("set-cookie", "d=2"),
+                ("content-length", "0"),
+                ("etag", "\"b\""),
+                ("content-encoding", "gzip"),
+                ("connection", "x-hop"),
+                ("x-hop", "1"),
+            ]),
+        );
+        assert_eq!(
+            stored,
+            map(&[
+                ("set-cookie", "c=2"),
+                ("set-cookie", "d=2"),
+                ("content-length", "5"),
+                ("etag", "\"a\""),
+                ("x-kept", "1"),
+            ])
+        );
+    }
+}

@@ -1,0 +1,19 @@
+//! Header fields as the rules need them: parsed once, odd forms included.
+//!
+//! Everything here is a function from bytes to values. What a field *means* for storing and
+//! reusing a response is decided in [`freshness`](crate::freshness).
+
+mod cache_control;
+mod date;
+mod fields;
+mod list;
+mod request;
+
+pub use cache_control::{DeltaSeconds, Qualified, RequestDirectives, ResponseDirectives};
+pub use date::{date_of, parse_http_date};
+pub use fields::{
+    APPENDED_SLOTS, CACHE_STATUS, X_CACHE, content_length, merge_not_modified, remove_hop_by_hop,
+    remove_representation_metadata,
+};
+pub use list::members;
+pub use request::RequestFacts;

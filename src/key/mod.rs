@@ -1,0 +1,295 @@
+//! The cache key: what names a response.
+//!
+//! [`KeyPolicy`] says which parts of a request count, and [`KeyPolicy::key`] writes them into a
+//! [`CacheKey`]. The encoding is injective (each part is tagged and carries its length), so two requests that
+//! differ in a part that counts never share a key; keys are compared in full, the hash only finds them.
+
+mod normalize;
+mod policy;
+mod vary;
+
+pub use policy::{AcceptEncoding, Cookies, KeyPolicy, Query};
+pub use vary::{VariantKey, Vary};
+
+pub(crate) use normalize::{address, same_origin_address};
+
+use foldhash::quality::RandomState;
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash, Hasher},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Bytes that a key holds without the heap; longer keys are rare (the namespace, a host name and a path of
+/// some 150 bytes fit).
+const INLINE: usize = 183;
+
+/// Seeded anew in each process: which keys collide can't be known from outside.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+
+/// The name under which a response is stored, fetched once and invalidated.
+///
+/// Built by [`KeyPolicy::key`], or read back with [`from_bytes`](Self::from_bytes) by a store that persists.
+/// `Display` prints it for logs, one line, with anything unprintable escaped.
+#[derive(Clone)]
+pub struct CacheKey {
+    hash: u64,
+    bytes: KeyBytes,
+}
+
+#[derive(Clone)]
+enum KeyBytes {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Heap(Box<[u8]>),
+}
+
+impl CacheKey {
+    /// Takes the bytes that [`as_bytes`](Self::as_bytes) gave.
+    #[must_use]
+    pub fn from_bytes(encoded: &[u8]) -> Self {
+        let mut writer = KeyWriter::new();
+        writer.bytes(encoded);
+        writer.finish()
+    }
+
+    /// The encoding: the same in every process and version that names the parts alike.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.bytes {
+            KeyBytes::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            KeyBytes::Heap(bytes) => bytes,
+        }
+    }
+
+    /// A hash of the encoding, seeded in this process: for tables, not for names.
+    #[must_use]
+    pub fn hash64(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl PartialEq for CacheKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for CacheKey {}
+
+impl Hash for CacheKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CacheKey({self})")
+    }
+}
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.as_bytes();
+        let mut first = true;
+        while let Some((tag, value, behind)) = read_part(rest) {
+            rest = behind;
+            let separator = match tag {
+                Part::AUTHORITY
+                | Part::HEADER
+                | Part::COOKIE
+                | Part::ACCEPT_ENCODING
+                | Part::METHOD
+                    if !first =>
+                {
+                    " "
+                }
+                Part::QUERY => "?",
+                _ => "",
+            };
+            let label = match tag {
+                Part::ACCEPT_ENCODING => "accept-encoding:",
+                Part::COOKIE => "cookie:",
+                _ => "",
+            };
+            write!(f, "{separator}{label}{}", value.escape_ascii())?;
+            first = false;
+        }
+        Ok(())
+    }
+}
+
+/// The tags of the parts of a key. Their order in a key is fixed by [`KeyPolicy::key`].
+struct Part;
+
+impl Part {
+    const NAMESPACE: u8 = 1;
+    const METHOD: u8 = 2;
+    const AUTHORITY: u8 = 3;
+    const PATH: u8 = 4;
+    const QUERY: u8 = 5;
+    const HEADER: u8 = 6;
+    const COOKIE: u8 = 7;
+    const ACCEPT_ENCODING: u8 = 8;
+}
+
+fn read_part(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, rest) = bytes.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (value, rest) = rest.split_at_checked(length)?;
+    Some((*tag, value, rest))
+}
+
+/// Writes a key: into an array on the stack, and onto the heap once that is full.
+struct KeyWriter {
+    inline: [u8; INLINE],
+    len: usize,
+    heap: Vec<u8>,
+}
+
+impl KeyWriter {
+    fn new() -> Self {
+        Self {
+            inline: [0; INLINE],
+            len: 0,
+            heap: Vec::new(),
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        if self.heap.is_empty() {
+            let end = self.len + bytes.len();
+            if let Some(room) = self.inline.get_mut(self.len..end) {
+                room.copy_from_slice(bytes);
+                self.len = end;
+                return;
+            }
+            self.heap.reserve(2 * INLINE + bytes.len());
+            self.heap.extend_from_slice(&self.inline[..self.len]);
+        }
+        self.heap.extend_from_slice(bytes);
+        self.len = self.heap.len();
+    }
+
+    /// Opens a part; what is written until [`end`](Self::end) is its value.
+    fn begin(&mut self, tag: u8) -> usize {
+        self.bytes(&[tag, 0, 0, 0, 0]);
+        self.len
+    }
+
+    fn end(&mut self, start: usize) {
+        // hyper takes no URI over 64 KiB and no header block near 4 GiB.
+        let length = u32::try_from(self.len - start)
+            .unwrap_or(u32::MAX)
+            .to_be_bytes();
+        let written = if self.heap.is_empty() {
+            &mut self.inline[..]
+        } else {
+            &mut self.heap[..]
+        };
+        written[start - 4..start].copy_from_slice(&length);
+    }
+
+    fn part(&mut self, tag: u8, value: &[u8]) {
+        let start = self.begin(tag);
+        self.bytes(value);
+        self.end(start);
+    }
+
+    fn finish(self) -> CacheKey {
+        let bytes = if self.heap.is_empty() {
+            // `len` is at most INLINE, which fits.
+            KeyBytes::Inline {
+                len: u8::try_from(self.len).unwrap_or(u8::MAX),
+                bytes: self.inline,
+            }
+        } else {
+            KeyBytes::Heap(self.heap.into_boxed_slice())
+        };
+        let mut key = CacheKey { hash: 0, bytes };
+        let mut hasher = SEED.build_hasher();
+        hasher.write(key.as_bytes());
+        key.hash = hasher.finish();
+        key
+    }
+}
+
+/// Keeps the keys of one cache apart from those of others in the same store.
+///
+/// [`unique`](Self::unique) is for stores that end with the process; a store that persists needs a
+/// [`named`](Self::named) one, so that the next process finds what this one stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Namespace(Arc<str>);
+
+impl Namespace {
+    /// A name that no other namespace of this process has.
+    #[must_use]
+    pub fn unique() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // `#` keeps it apart from names given by hand, which may not start with one.
+        Self(format!("#{}", NEXT.fetch_add(1, Ordering::Relaxed)).into())
+    }
+
+    /// A name given by the application.
+    ///
+    /// # Errors
+    ///
+    /// When it is empty, longer than 64 bytes or starts with `#`.
+    pub fn named(name: &str) -> Result<Self, crate::ConfigError> {
+        if name.is_empty() || name.len() > 64 || name.starts_with('#') {
+            return Err(crate::ConfigError::new(
+                "namespace",
+                name,
+                "1 to 64 bytes, not starting with '#'",
+            ));
+        }
+        Ok(Self(name.into()))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_keys_move_to_the_heap_and_stay_the_same_key() {
+        for length in [0, 1, INLINE - 1, INLINE, INLINE + 1, 5000] {
+            let bytes = vec![b'x'; length];
+            let key = CacheKey::from_bytes(&bytes);
+            assert_eq!(key.as_bytes(), bytes);
+            assert_eq!(key, CacheKey::from_bytes(&bytes));
+        }
+    }
+
+    #[test]
+    fn a_part_may_grow_over_the_edge() {
+        let mut writer = KeyWriter::new();
+        let start = writer.begin(Part::PATH);
+        for _ in 0..INLINE {
+            writer.bytes(b"ab");
+        }
+        writer.end(start);
+        let key = writer.finish();
+        let (tag, value, rest) = read_part(key.as_bytes()).unwrap();
+        assert_eq!((tag, value.len(), rest.len()), (Part::PATH, 2 * INLINE, 0));
+    }
+
+    #[test]
+    fn namespaces_are_checked_and_unique() {
+        assert_ne!(Namespace::unique(), Namespace::unique());
+        assert!(Namespace::named("edge").is_ok());
+        let error = Namespace::named("#1").unwrap_err().to_string();
+        assert!(
+            error.contains("namespace") && error.contains("#1"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! The authority and the address of a request in canonical form.
+
+use http::{HeaderMap, Uri, header, uri::Authority};
+
+/// Gives the pieces of the authority in canonical form to `write`, in order: lower case, without the default port.
+///
+/// The URI's own authority (HTTP/2, absolute-form) beats `Host` (RFC 9112 section 3.2.2). Without
+/// either there is none.
+pub(super) fn authority(uri: &Uri, headers: &HeaderMap, mut write: impl FnMut(&[u8])) {
+    let raw = match uri.authority() {
+        Some(authority) => authority.as_str().as_bytes(),
+        None => match headers.get(header::HOST) {
+            Some(host) => host.as_bytes().trim_ascii(),
+            None => return,
+        },
+    };
+    let default_port: &[u8] = if uri.scheme_str() == Some("https") {
+        b":443"
+    } else {
+        b":80"
+    };
+    // A host name has no case, what stands before an `@` may.
+    let host_at = raw
+        .iter()
+        .rposition(|byte| *byte == b'@')
+        .map_or(0, |at| at + 1);
+    let (userinfo, host) = raw.split_at(host_at);
+    write(userinfo);
+    let host = host
+        .strip_suffix(default_port)
+        // An IPv6 address ends in a bracket; `::80` without one is no port.
+        .filter(|bare| !bare.contains(&b':') || bare.ends_with(b"]"))
+        .or_else(|| host.strip_suffix(b":"))
+        .unwrap_or(host);
+    let mut lower = [0_u8; 64];
+    for chunk in host.chunks(lower.len()) {
+        let lower = &mut lower[..chunk.len()];
+        lower.copy_from_slice(chunk);
+        lower.make_ascii_lowercase();
+        write(lower);
+    }
+}
+
+/// The address of a request as invalidation knows it: the canonical authority, the path and the query.
+pub(crate) fn address(uri: &Uri, headers: &HeaderMap) -> Box<str> {
+    let mut address = Vec::new();
+    authority(uri, headers, |piece| address.extend_from_slice(piece));
+    address.extend_from_slice(
+        uri.path_and_query()
+            .map_or("/", |target| target.as_str())
+            .as_bytes(),
+    );
+    match String::from_utf8(address) {
+        Ok(text) => text.into_boxed_str(),
+        // A Host that isn't UTF-8.
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into(),
+    }
+}
+
+/// Resolves a reference as `Location` and `Content-Location` hold it (RFC 3986 section 5) against
+/// the target of a request: `None` unless it stays on the same authority.
+pub(crate) fn same_origin_address(
+    target: &Uri,
+    headers: &HeaderMap,
+    reference: &[u8],
+) -> Option<Box<str>> {
+    let text = std::str::from_utf8(reference).ok()?;
+    let text = text.split('#').next().unwrap_or_default();
+    let mut base = Vec::new();
+    authority(target, headers, |piece| base.extend_from_slice(piece));
+    let base = String::from_utf8(base).ok()?;
+    let path = if let Some(rest) = text
+        .split_once("://")
+        .map(|(_, rest)| rest)
+        .or_else(|| text.strip_prefix("//"))
+    {
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (named, path) = rest.split_at(end);
+        let named: Authority = named.parse().ok()?;
+        let uri =
+            Uri::builder().scheme(text.split_once("://").map_or("http", |(scheme, _)| scheme));
+        let uri = uri.authority(named).path_and_query("/").build().ok()?;
+        let mut other = Vec::new();
+        authority(&uri, &HeaderMap::new(), |piece| {
+            other.extend_from_slice(piece)
+        });
+        if other != base.as_bytes() {
+            return None;
+        }
+        if path.is_empty() {
+            "/".to_owned()
+        } else {
+            path.to_owned()
+        }
+    } else if text.starts_with('/') {
+        text.to_owned()
+    } else if let Some(query) = text.strip_prefix('?') {
+        format!("{}?{query}", target.path())
+    } else if text.is_empty() {
+        target
+            .path_and_query()
+            .map_or("/", |target| target.as_str())
+            .to_owned()
+    } else {
+        let folder = target
+            .path()
+            .rfind('/')
+            .map_or("/", |at| &target.path()[..=at]);
+        format!("{folder}{text}")
+    };
+    Some(format!("{base}{}", without_dot_segments(&path)).into_boxed_str())
+}
+
+/// RFC 3986 section 5.2.4, for a path with an optional query.
+fn without_dot_segments(target: &str) -> String {
+    let (path, query) = target
+        .split_once('?')
+        .map_or((target, None), |(path, query)| (path, Some(query)));
+    if !path.contains("/.") {
+        return target.to_owned();
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if last {
+                    kept.push("");
+                }
+            }
+            other => kept.push(other),
+        }
+    }
+    let mut plain = format!("/{}", kept.join("/"));
+    if let Some(query) = query {
+        plain.push('?');
+        plain.push_str(query);
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(uri: &str, host: Option<&str>) -> String {
+        let mut headers = HeaderMap::new();
+        if let Some(host) = host {
+            headers.insert(header::HOST, host.parse().unwrap());
+        }
+        let mut out = Vec::new();
+        authority(&uri.parse().unwrap(), &headers, |piece| {
+            out.extend_from_slice(piece)
+        });
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_authority_is_canonical() {
+        for (uri, host, expected) in [
+            ("/a", Some("Example.COM"), "example.com"),
+            ("/a", Some("example.com:80"), "example.com"),
+            ("/a", Some("example.com:"), "example.com"),
+            ("/a", Some("example.com:8080"), "example.com:8080"),
+            ("/a", Some("example.com:443"), "example.com:443"),
+            ("/a", Some("[::1]:80"), "[::1]"),
+            ("/a", Some("[::80]"), "[::80]"),
+            ("/a", Some("::80"), "::80"),
+            ("/a", None, ""),
+            ("http://Other.org/a", Some("example.com"), "other.org"),
+            ("https://other.org:443/a", None, "other.org"),
+            ("https://other.org:80/a", None, "other.org:80"),
+            ("http://User@Other.org/a", None, "User@other.org"),
+        ] {
+            assert_eq!(canonical(uri, host), expected, "{uri} {host:?}");
+        }
+        let long = "A".repeat(200);
+        assert_eq!(canonical("/", Some(&long)), "a".repeat(200));
+    }
+
+    #[test]
+    fn references_are_resolved_on_the_same_origin_only() {
+        let target: Uri = "http://example.com/a/b?q".parse().unwrap();
+        let resolve =
+            |reference: &str| same_origin_address(&target, &HeaderMap::new(), reference.as_bytes());
+        for (reference, expected) in [
+            ("/x", Some("example.com/x")),
+            ("x", Some("example.com/a/x")),
+            ("../x?y", Some("example.com/x?y")),
+            ("./", Some("example.com/a/")),
+            ("..", Some("example.com/")),
+            ("?z", Some("example.com/a/b?z")),
+            ("", Some("example.com/a/b?q")),
+            ("/x#f", Some("example.com/x")),
+            ("http://EXAMPLE.com:80/x", Some("example.com/x")),
+            ("//example.com", Some("example.com/")),
+            ("http://example.com?q", Some("example.com?q")),
+            ("http://other.com/x", None),
+            ("http://example.com:81/x", None),
+            ("//", None),
+        ] {
+            assert_eq!(resolve(reference).as_deref(), expected, "{reference}");
+        }
+        assert_eq!(
+            same_origin_address(&target, &HeaderMap::new(), b"\xff"),
+            None
+        );
+    }
+
+    #[test]
+    fn an_address_has_authority_path_and_query() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "A:80".parse().unwrap());
+        assert_eq!(&*address(&"/x?y".parse().unwrap(), &headers), "a/x?y");
+        assert_eq!(&*address(&"*".parse().unwrap(), &HeaderMap::new()), "*");
+    }
+}

@@ -1,0 +1,195 @@
+//! The secondary key: what a response's `Vary` selects of a request (RFC 9111 section 4.1).
+
+use crate::headers::members;
+use http::{HeaderMap, HeaderName, header};
+use std::fmt;
+
+/// What a response's `Vary` lines say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vary {
+    /// There are none, or only empty ones: every request selects the response.
+    None,
+    /// `*`, or a member that is no field name: no request can be known to select it.
+    Any,
+    /// These fields of the request select it: sorted, each once.
+    Fields(Box<[HeaderName]>),
+}
+
+impl Vary {
+    /// Reads the `Vary` lines of a response.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut names = Vec::new();
+        for line in headers.get_all(header::VARY) {
+            for member in members(line.as_bytes()) {
+                match HeaderName::from_bytes(member) {
+                    Ok(name) if name.as_str() != "*" => names.push(name),
+                    _ => return Self::Any,
+                }
+            }
+        }
+        names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        if names.is_empty() {
+            Self::None
+        } else {
+            Self::Fields(names.into())
+        }
+    }
+}
+
+/// The values of the fields that `Vary` names, as one request has them: equal exactly where the
+/// requests match.
+///
+/// Lines of one name are joined and the white space around commas is dropped, as RFC 9111 section 4.1 allows;
+/// language tags and content codings have no case (RFC 9110 sections 8.4.1 and 8.5.1). Order counts: many
+/// servers break a tie by it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct VariantKey(Box<[u8]>);
+
+impl VariantKey {
+    /// The key of a request with these `headers` among variants that are selected by `names`.
+    #[must_use]
+    pub fn of(names: &[HeaderName], headers: &HeaderMap) -> Self {
+        let mut key = Vec::with_capacity(64);
+        for name in names {
+            piece(&mut key, name.as_str().as_bytes());
+            let mut lines = headers.get_all(name).iter().peekable();
+            // Absent and empty differ.
+            key.push(u8::from(lines.peek().is_some()));
+            let start = key.len();
+            key.extend_from_slice(&[0; 4]);
+            for line in lines {
+                for member in members(line.as_bytes()) {
+                    if key.len() > start + 4 {
+                        key.push(b',');
+                    }
+                    key.extend_from_slice(member);
+                }
+            }
+            if *name == header::ACCEPT_LANGUAGE || *name == header::ACCEPT_ENCODING {
+                key[start + 4..].make_ascii_lowercase();
+            }
+            let length = u32::try_from(key.len() - start - 4).unwrap_or(u32::MAX);
+            key[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        }
+        Self(key.into_boxed_slice())
+    }
+
+    /// The encoding.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Takes the bytes that [`as_bytes`](Self::as_bytes) gave.
+    #[must_use]
+    pub fn from_bytes(encoded: &[u8]) -> Self {
+        Self(encoded.into())
+    }
+}
+
+impl fmt::Debug for VariantKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VariantKey({})", self.0.escape_ascii())
+    }
+}
+
+fn piece(key: &mut Vec<u8>, bytes: &[u8]) {
+    key.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    key.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn vary(lines: &[&'static str]) -> Vary {
+        Vary::of(&map(&lines
+            .iter()
+            .map(|line| ("vary", *line))
+            .collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn fields_are_sorted_and_counted_once() {
+        assert_eq!(vary(&[]), Vary::None);
+        assert_eq!(vary(&["", " , "]), Vary::None);
+        let fields =
+            Vary::Fields([HeaderName::from_static("a"), HeaderName::from_static("b")].into());
+        assert_eq!(vary(&["B, a", "A"]), fields);
+    }
+
+    #[test]
+    fn a_star_anywhere_matches_nothing() {
+        for lines in [
+            &["*"][..],
+            &["*, *"],
+            &[", *"],
+            &["", "*"],
+            &["a", "*, b"],
+            &["a b"],
+            &["a\"*"],
+        ] {
+            assert_eq!(vary(lines), Vary::Any, "{lines:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::VARY, HeaderValue::from_bytes(b"a, \xff").unwrap());
+        assert_eq!(Vary::of(&headers), Vary::Any);
+    }
+
+    fn same(
+        names: &[&'static str],
+        a: &[(&'static str, &'static str)],
+        b: &[(&'static str, &'static str)],
+    ) -> bool {
+        let names: Vec<_> = names
+            .iter()
+            .map(|name| HeaderName::from_static(name))
+            .collect();
+        VariantKey::of(&names, &map(a)) == VariantKey::of(&names, &map(b))
+    }
+
+    #[test]
+    fn requests_match_where_the_rfc_says_so() {
+        assert!(same(
+            &["foo"],
+            &[("foo", "1, 2")],
+            &[("foo", "1"), ("foo", "2")]
+        ));
+        assert!(same(&["foo"], &[("foo", "1,2")], &[("foo", " 1 , 2 ")]));
+        assert!(same(
+            &["accept-language"],
+            &[("accept-language", "en, de")],
+            &[("accept-language", "eN ,De")]
+        ));
+        assert!(same(&["foo"], &[("bar", "1")], &[]));
+    }
+
+    #[test]
+    fn requests_that_differ_do_not_match() {
+        assert!(!same(&["foo"], &[("foo", "1")], &[("foo", "2")]));
+        assert!(!same(&["foo"], &[("foo", "a")], &[("foo", "A")]));
+        assert!(!same(&["foo"], &[], &[("foo", "")]));
+        assert!(!same(&["foo", "goo"], &[("foo", "1")], &[("goo", "1")]));
+        assert!(!same(
+            &["accept-language"],
+            &[("accept-language", "en, de")],
+            &[("accept-language", "de, en")]
+        ));
+        assert!(!same(
+            &["foo"],
+            &[("foo", "\"1, 2\"")],
+            &[("foo", "\"1,2\"")]
+        ));
+    }
+}

@@ -1,0 +1,246 @@
+//! What a cache does with requests: their key, how long responses live, and what is forwarded.
+
+use crate::{
+    error::ConfigError,
+    forward::Forwarding,
+    freshness::FreshnessPolicy,
+    key::{AcceptEncoding, Cookies, KeyPolicy, Query},
+};
+use http::header;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const YEAR: Duration = Duration::from_secs(31_536_000);
+
+/// Lifetimes, a [`KeyPolicy`], and what is forwarded: one of the profiles, and changes to it.
+///
+/// | profile | rules | for |
+/// |---|---|---|
+/// | [`default`](Self::default) | RFC 9111, the safe choice wherever it leaves room | an application that is cached |
+/// | [`rfc9111`](Self::rfc9111) | RFC 9111 to the letter | a proxy in front of well-behaved origins |
+/// | [`caching_optimized`](Self::caching_optimized), [`caching_disabled`](Self::caching_disabled), [`use_origin_cache_control_headers`](Self::use_origin_cache_control_headers) | CloudFront's managed policies | what CloudFront would do |
+///
+/// # What the RFC profiles ask of an application
+///
+/// They forward a request whole. An application that answers differently for different values of a header must say so
+/// in `Vary`, or one viewer's answer is stored for all: this holds for `X-Forwarded-Host`, `Accept-Language` and any
+/// other. (Authorization and, in `default`, cookies need no `Vary`: answers to requests that carry them aren't stored,
+/// unless they say `public` or `s-maxage`.)
+///
+/// # What the CloudFront profiles share between viewers
+///
+/// They follow CloudFront to the letter. What isn't in the key isn't forwarded, so an answer can't depend on it. But:
+/// * a minimum TTL above 0 (`caching_optimized` has 1 s) overrides `private`, `no-store` and `no-cache`:
+///   such an answer is shared for that time. [`honor_private`](Self::honor_private) restores the rule for `private`;
+/// * with cookies in the key, `Set-Cookie` is stored and replayed to all who send the same cookies;
+///   `Cache-Control: no-cache="Set-Cookie"` keeps it out;
+/// * an answer to a request with `Authorization` in the key is stored.
+#[derive(Clone, Debug)]
+pub struct CachePolicy {
+    key: KeyPolicy,
+    freshness: FreshnessPolicy,
+    forwarding: Forwarding,
+}
+
+/// RFC 9111, and the safe choice wherever it leaves room: no heuristics; an answer with `Set-Cookie` isn't
+/// stored; `Cookie` in a request counts like `Authorization`, with only `public` and `s-maxage` lifting the ban.
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self {
+            key: KeyPolicy::new(),
+            freshness: FreshnessPolicy::default(),
+            forwarding: Forwarding::Whole,
+        }
+    }
+}
+
+impl CachePolicy {
+    /// A shared cache by RFC 9111, to the letter: heuristic freshness (10 % of the time since `Last-Modified`, for the
+    /// statuses of RFC 9110 section 15.1), cookies have no meaning, `Set-Cookie` is stored like any field.
+    #[must_use]
+    pub fn rfc9111() -> Self {
+        Self {
+            freshness: FreshnessPolicy::rfc9111(),
+            ..Self::default()
+        }
+    }
+
+    /// CloudFront's managed policy `CachingOptimized`: TTLs 1 s, 1 day, 1 year; the path is the key, with
+    /// `Accept-Encoding` normalised to gzip and Brotli; no header, cookie or query is forwarded.
+    #[must_use]
+    pub fn caching_optimized() -> Self {
+        let key = KeyPolicy::cloudfront().accept_encoding(AcceptEncoding {
+            gzip: true,
+            brotli: true,
+        });
+        Self::cloudfront(key, Duration::from_secs(1), DAY, YEAR)
+    }
+
+    /// CloudFront's managed policy `CachingDisabled`: nothing is stored, nothing collapsed; no header,
+    /// cookie or query is forwarded.
+    #[must_use]
+    pub fn caching_disabled() -> Self {
+        Self::cloudfront(
+            KeyPolicy::cloudfront(),
+            Duration::ZERO,
+            Duration::ZERO,
+            Duration::ZERO,
+        )
+    }
+
+    /// CloudFront's managed policy `UseOriginCacheControlHeaders`: TTLs 0, 0, 1 year; the key holds the path, `Host`,
+    /// `Origin`, three method-override headers, all cookies, and `Accept-Encoding` normalised; no query is forwarded.
+    ///
+    /// Since cookies are in the key, requests aren't collapsed.
+    #[must_use]
+    pub fn use_origin_cache_control_headers() -> Self {
+        let headers = [
+            header::HOST,
+            header::ORIGIN,
+            http::HeaderName::from_static("x-http-method-override"),
+            http::HeaderName::from_static("x-http-method"),
+            http::HeaderName::from_static("x-method-override"),
+        ];
+        let key = KeyPolicy::cloudfront()
+            .headers(headers)
+            .cookies(Cookies::All)
+            .query(Query::None)
+            .accept_encoding(AcceptEncoding {
+                gzip: true,
+                brotli: true,
+            });
+        Self::cloudfront(key, Duration::ZERO, Duration::ZERO, YEAR)
+    }
+
+    fn cloudfront(key: KeyPolicy, min: Duration, default: Duration, max: Duration) -> Self {
+        Self {
+            key,
+            freshness: FreshnessPolicy::cloudfront(min, default, max),
+            forwarding: Forwarding::Keyed,
+        }
+    }
+
+    /// Which parts of a request make its key. In the CloudFront profiles also what is forwarded.
+    #[must_use]
+    pub fn key(mut self, key: KeyPolicy) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// `MinTTL`, `DefaultTTL` and `MaxTTL`.
+    ///
+    /// In the RFC profiles the minimum and maximum bound what the response says, and the default is for
+    /// responses that could be stored but don't say for how long; none of them makes a response storable that isn't.
+    ///
+    /// # Errors
+    ///
+    /// Unless minimum ≤ default ≤ maximum (CloudFront's `InvalidTTLOrder`). In the RFC profiles the default may be below
+    /// the minimum.
+    pub fn ttl(
+        mut self,
+        min: Duration,
+        default: Duration,
+        max: Duration,
+    ) -> Result<Self, ConfigError> {
+        let in_order = match self.forwarding {
+            Forwarding::Keyed => min <= default && default <= max,
+            Forwarding::Whole => min <= max && default <= max,
+        };
+        if !in_order {
+            let ttls = format!(
+                "min {} s, default {} s, max {} s",
+                min.as_secs(),
+                default.as_secs(),
+                max.as_secs()
+            );
+            return Err(ConfigError::new(
+                "ttl",
+                ttls,
+                "in order: minimum, default, maximum",
+            ));
+        }
+        self.freshness.min_ttl = min;
+        self.freshness.default_ttl = default;
+        self.freshness.max_ttl = max;
+        Ok(self)
+    }
+
+    /// Whether the request's own `Cache-Control` and `Pragma` count: a reload by hand then reaches the inner service
+    /// (RFC 9111 section 5.2.1). Default: yes in the RFC profiles, no in CloudFront's.
+    #[must_use]
+    pub fn honor_request_directives(mut self, honor: bool) -> Self {
+        self.freshness.request_directives = honor;
+        self
+    }
+
+    /// Whether `private` forbids storing whatever the minimum TTL says. Default: yes in the RFC profiles,
+    /// no in CloudFront's.
+    #[must_use]
+    pub fn honor_private(mut self, honor: bool) -> Self {
+        self.freshness.honor_private = honor;
+        self
+    }
+
+    /// How keys are made.
+    #[must_use]
+    pub fn key_policy(&self) -> &KeyPolicy {
+        &self.key
+    }
+
+    /// How lifetimes are found.
+    #[must_use]
+    pub fn freshness(&self) -> &FreshnessPolicy {
+        &self.freshness
+    }
+
+    pub(crate) fn is_cloudfront(&self) -> bool {
+        self.forwarding == Forwarding::Keyed
+    }
+
+    /// Whether concurrent requests for one key may share a fetch. CloudFront doesn't where caching is
+    /// disabled, nor where cookies are forwarded.
+    pub(crate) fn collapses(&self) -> bool {
+        let forwards_cookies = *self.key.keyed_cookies() != Cookies::None;
+        !(self.freshness.is_disabled() || (self.is_cloudfront() && forwards_cookies))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ttls_out_of_order_are_named() {
+        let seconds = Duration::from_secs;
+        let error = CachePolicy::caching_optimized()
+            .ttl(seconds(5), seconds(3), seconds(9))
+            .unwrap_err();
+        assert_eq!(error.setting(), "ttl");
+        assert!(
+            error.to_string().contains("min 5 s, default 3 s, max 9 s"),
+            "{error}"
+        );
+        assert!(
+            CachePolicy::default()
+                .ttl(seconds(5), seconds(0), seconds(9))
+                .is_ok()
+        );
+        assert!(
+            CachePolicy::default()
+                .ttl(seconds(5), seconds(0), seconds(4))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn collapsing_is_off_where_cloudfront_has_it_off() {
+        assert!(CachePolicy::caching_optimized().collapses());
+        assert!(!CachePolicy::caching_disabled().collapses());
+        assert!(!CachePolicy::use_origin_cache_control_headers().collapses());
+        assert!(
+            CachePolicy::default()
+                .key(KeyPolicy::new().cookies(Cookies::All))
+                .collapses()
+        );
+    }
+}

@@ -1,0 +1,713 @@
+//! All in memory, under a hard cap.
+
+use super::{
+    BodySource, Expected, Head, Object, Part, Record, Store, StoreError, StoreWriter, WriteRefused,
+    Written,
+    ledger::{Charge, Ledger},
+};
+use crate::{
+    body::Chunks,
+    error::{BodyError, ConfigError},
+    fill::{FillWriter, Gone, OpenBody, Window},
+    headers::content_length,
+    key::CacheKey,
+};
+use bytes::Bytes;
+use http::HeaderMap;
+use parking_lot::Mutex;
+use quick_cache::{Equivalent, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
+use std::{
+    fmt,
+    future::{Ready, ready},
+    hash::{BuildHasherDefault, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+/// What an entry costs beside its key, head and body: its place in the table, its counters, the allocator's share.
+const ENTRY_OVERHEAD: u64 = 400;
+/// What a piece of a body costs beside its bytes.
+const CHUNK_OVERHEAD: u64 = 128;
+/// Pieces smaller than this on average are joined when the body is complete.
+const SMALL_CHUNK: u64 = 4 << 10;
+/// Joined pieces are at most so large: one allocation that a reader holds should not be the whole body.
+const JOINED_CHUNK: usize = 64 << 10;
+
+/// A [`Store`] in memory.
+///
+/// # Its cap
+///
+/// Everything counts: keys, heads, bodies, what a table needs beside them, bodies that are being
+/// written, and evicted ones that someone still reads. The sum never exceeds the cap. When there is no room and nothing
+/// can be evicted, a response is passed on without being stored.
+///
+/// The largest body that is stored is an eighth of the cap, and at most 64 MiB
+/// ([`MemoryStoreBuilder::max_object`] sets it), on any number of cores.
+///
+/// # Eviction
+///
+/// By [`quick_cache`], a variant of S3-FIFO that resists scans. Entries are evicted when room is needed, not before.
+///
+/// ```
+/// use frontage::{CacheLayer, MemoryStore};
+///
+/// let store = MemoryStore::new(256 << 20);
+/// let layer = CacheLayer::new(store.clone());
+/// assert_eq!(store.usage().capacity, 256 << 20);
+/// assert_eq!(store.usage().entries, 0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct MemoryStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    ledger: Arc<Ledger>,
+    shards: Box<[Shard]>,
+    max_object: u64,
+    /// Only one evicts at a time: two would evict for each other's need, too.
+    evicting: Mutex<()>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    evictions: Arc<AtomicU64>,
+}
+
+struct Shard {
+    table: Cache<Slot, Entry, EntryWeight, BuildHasherDefault<PassThrough>, OnEvict>,
+    /// Makes compare and swap of an entry one step.
+    swapping: Mutex<()>,
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} entries of {} bytes",
+            self.table.len(),
+            self.table.weight()
+        )
+    }
+}
+
+/// How full a [`MemoryStore`] is, and what came of its look-ups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The cap in bytes.
+    pub capacity: u64,
+    /// Bytes in use, everything counted.
+    pub used: u64,
+    /// Records: responses, variants and lists of variants.
+    pub entries: usize,
+    /// Look-ups of a key that found something, fresh or not.
+    pub hits: u64,
+    /// Look-ups of a key that found nothing.
+    pub misses: u64,
+    /// Records that were evicted for want of room.
+    pub evictions: u64,
+}
+
+/// Sets up a [`MemoryStore`].
+#[derive(Clone, Debug)]
+pub struct MemoryStoreBuilder {
+    capacity: u64,
+    max_object: Option<u64>,
+}
+
+impl MemoryStoreBuilder {
+    /// The largest body that is stored, in bytes. Default: an eighth of the cap, at most 64 MiB.
+    #[must_use]
+    pub fn max_object(mut self, bytes: u64) -> Self {
+        self.max_object = Some(bytes);
+        self
+    }
+
+    /// Builds it.
+    ///
+    /// # Errors
+    ///
+    /// When the largest object is 0 or more than half of the cap.
+    pub fn build(self) -> Result<MemoryStore, ConfigError> {
+        let max_object = self
+            .max_object
+            .unwrap_or_else(|| default_max_object(self.capacity));
+        if self.max_object.is_some() && (max_object == 0 || max_object > self.capacity / 2) {
+            return Err(ConfigError::new(
+                "max_object",
+                max_object,
+                "1 byte to half of the capacity",
+            ));
+        }
+        Ok(MemoryStore::with_max_object(self.capacity, max_object))
+    }
+}
+
+fn default_max_object(capacity: u64) -> u64 {
+    (capacity / 8).min(64 << 20)
+}
+
+impl MemoryStore {
+    /// A store of at most `capacity` bytes.
+    #[must_use]
+    pub fn new(capacity: u64) -> Self {
+        Self::with_max_object(capacity, default_max_object(capacity))
+    }
+
+    /// For a store with other settings.
+    #[must_use]
+    pub fn builder(capacity: u64) -> MemoryStoreBuilder {
+        MemoryStoreBuilder {
+            capacity,
+            max_object: None,
+        }
+    }
+
+    fn with_max_object(capacity: u64, max_object: u64) -> Self {
+        // A shard must hold several of the largest objects: their number follows from that, never from the cores.
+        let shards = (capacity / max_object.saturating_mul(8).max(1)).clamp(1, 64);
+        // A full shard doesn't evict while the ledger has room, so each may hold twice its share.
+        // What is looked up again lives in the "hot" 40 %, which is 80 % of the share.
+        let share = (capacity / shards).saturating_mul(2).max(1);
+        let evictions = Arc::new(AtomicU64::new(0));
+        let items = usize::try_from(share / 2 / 4096)
+            .unwrap_or(usize::MAX)
+            .clamp(64, 1 << 20);
+        let shards = (0..shards)
+            .map(|_| {
+                let mut options = OptionsBuilder::new();
+                options
+                    .shards(1)
+                    .weight_capacity(share)
+                    .estimated_items_capacity(items)
+                    .hot_allocation(0.4);
+                let table = match options.build() {
+                    Ok(options) => Cache::with_options(
+                        options,
+                        EntryWeight,
+                        BuildHasherDefault::default(),
+                        OnEvict(evictions.clone()),
+                    ),
+                    // `build` fails without the three numbers set above, and only then.
+                    Err(_) => Cache::with(
+                        items,
+                        share,
+                        EntryWeight,
+                        BuildHasherDefault::default(),
+                        OnEvict(evictions.clone()),
+                    ),
+                };
+                Shard {
+                    table,
+                    swapping: Mutex::new(()),
+                }
+            })
+            .collect();
+        Self(Arc::new(Inner {
+            ledger: Ledger::new(capacity),
+            shards,
+            max_object,
+            evicting: Mutex::new(()),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            evictions,
+        }))
+    }
+
+    /// How full it is.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let inner = &*self.0;
+        Usage {
+            capacity: inner.ledger.cap(),
+            used: inner.ledger.used(),
+            entries: inner.shards.iter().map(|shard| shard.table.len()).sum(),
+            hits: inner.hits.load(Ordering::Relaxed),
+            misses: inner.misses.load(Ordering::Relaxed),
+            evictions: inner.evictions.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The largest body that is stored, in bytes.
+    #[must_use]
+    pub fn max_object(&self) -> u64 {
+        self.0.max_object
+    }
+}
+
+impl Inner {
+    fn shard(&self, hash: u64) -> &Shard {
+        // The table uses other bits.
+        let at = (hash >> 40) % self.shards.len() as u64;
+        &self.shards[usize::try_from(at).unwrap_or(0)]
+    }
+
+    /// Charges `bytes`, evicting for them if need be.
+    fn reserve(&self, bytes: u64) -> Option<Charge> {
+        self.ledger.reserve(bytes).or_else(|| self.evict_for(bytes))
+    }
+
+    #[cold]
+    fn evict_for(&self, bytes: u64) -> Option<Charge> {
+        if bytes > self.ledger.cap() {
+            return None;
+        }
+        let _one = self.evicting.lock();
+        loop {
+            if let Some(charge) = self.ledger.reserve(bytes) {
+                return Some(charge);
+            }
+            let shard = self
+                .shards
+                .iter()
+                .max_by_key(|shard| shard.table.weight())?;
+            let before = shard.table.len();
+            if before == 0 {
+                return None;
+            }
+            shard.evict(self.ledger.missing(bytes));
+            if shard.table.len() >= before {
+                // Others insert as fast as this evicts.
+                return self.ledger.reserve(bytes);
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Evicts entries of `bytes` or more: `quick_cache` evicts for what is inserted, so a pinned weight goes in and out.
+    fn evict(&self, bytes: u64) {
+        let capacity = self.table.capacity();
+        let weight = capacity
+            .saturating_sub(self.table.weight())
+            .saturating_add(bytes.max(1))
+            .min(capacity);
+        self.table.insert(
+            Slot::ballast(),
+            Entry {
+                record: None,
+                weight,
+                _charge: None,
+            },
+        );
+        self.table.remove(&Slot::ballast());
+    }
+}
+
+impl Store for MemoryStore {
+    const PERSISTS: bool = false;
+
+    type Get = Ready<Result<Option<Record>, StoreError>>;
+    type Swap = Ready<Result<bool, StoreError>>;
+    type Writer = MemoryWriter;
+
+    fn get(&self, key: &CacheKey, part: Part) -> Self::Get {
+        let wanted = Wanted { key, part };
+        let found = self
+            .0
+            .shard(wanted.hash64())
+            .table
+            .get(&wanted)
+            .and_then(|entry| entry.record);
+        if part == Part::Index {
+            let counter = if found.is_some() {
+                &self.0.hits
+            } else {
+                &self.0.misses
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        ready(Ok(found))
+    }
+
+    fn peek(&self, key: &CacheKey, part: Part) -> Self::Get {
+        let wanted = Wanted { key, part };
+        ready(Ok(self
+            .0
+            .shard(wanted.hash64())
+            .table
+            .peek(&wanted)
+            .and_then(|entry| entry.record)))
+    }
+
+    fn writer(
+        &self,
+        key: &CacheKey,
+        part: Part,
+        mut head: Head,
+        window: Window,
+    ) -> Result<MemoryWriter, WriteRefused> {
+        let announced = content_length(&head.headers);
+        if announced.is_some_and(|length| length > self.0.max_object) {
+            return Err(WriteRefused::TooLarge);
+        }
+        head.compact();
+        let slot = Slot::of(key, part);
+        let charge = self.0.reserve(slot.size() + head.size() + ENTRY_OVERHEAD);
+        let fill = match charge {
+            Some(_) => FillWriter::keeping(announced, window),
+            None => FillWriter::passing(announced, window),
+        };
+        Ok(MemoryWriter {
+            store: self.clone(),
+            kept: charge.map(|charge| Kept { slot, head, charge }),
+            body: 0,
+            charged: 0,
+            fill,
+        })
+    }
+
+    fn swap(
+        &self,
+        key: &CacheKey,
+        part: Part,
+        expected: Expected,
+        record: Option<Record>,
+    ) -> Self::Swap {
+        let slot = Slot::of(key, part);
+        let entry = match record {
+            None => None,
+            // Reserved before the lock: it may evict.
+            Some(record) => match self.entry_of(&slot, record) {
+                Some(entry) => Some(entry),
+                None => return ready(Ok(false)),
+            },
+        };
+        let shard = self.0.shard(slot.hash64());
+        let _one = shard.swapping.lock();
+        let found = shard
+            .table
+            .peek(&slot)
+            .and_then(|entry| entry.record)
+            .map(|record| record.version());
+        let matches = match expected {
+            Expected::Anything => true,
+            Expected::Nothing => found.is_none(),
+            Expected::Version(version) => found == Some(version),
+        };
+        if matches {
+            match entry {
+                Some(entry) => shard.table.insert(slot, entry),
+                None => drop(shard.table.remove(&slot)),
+            }
+        }
+        ready(Ok(matches))
+    }
+}
+
+impl MemoryStore {
+    fn entry_of(&self, slot: &Slot, record: Record) -> Option<Entry> {
+        Some(match record {
+            Record::Object(object) => {
+                let mut head = object.head().clone();
+                head.compact();
+                let charge = self.0.reserve(slot.size() + head.size() + ENTRY_OVERHEAD)?;
+                let weight = charge.bytes() + object.body().length();
+                let object = Object::charged(object.version(), head, object.body().clone(), charge);
+                Entry {
+                    record: Some(Record::Object(object)),
+                    weight,
+                    _charge: None,
+                }
+            }
+            Record::Variants(variants) => {
+                let list: usize = variants
+                    .list
+                    .iter()
+                    .map(|variant| 128 + variant.key.as_bytes().len())
+                    .sum();
+                let charge = self.0.reserve(slot.size() + ENTRY_OVERHEAD + list as u64)?;
+                let weight = charge.bytes();
+                Entry {
+                    record: Some(Record::Variants(variants)),
+                    weight,
+                    _charge: Some(Arc::new(charge)),
+                }
+            }
+        })
+    }
+}
+
+/// What the writer keeps, as long as there is room.
+#[derive(Debug)]
+struct Kept {
+    slot: Slot,
+    head: Head,
+    charge: Charge,
+}
+
+/// Takes a body into a [`MemoryStore`].
+#[derive(Debug)]
+pub struct MemoryWriter {
+    store: MemoryStore,
+    kept: Option<Kept>,
+    body: u64,
+    charged: u64,
+    fill: FillWriter,
+}
+
+impl MemoryWriter {
+    fn keep(&mut self, chunk: &Bytes) -> bool {
+        if self.kept.is_none() {
+            return false;
+        }
+        let length = chunk.len() as u64;
+        let charge = match self.body.checked_add(length) {
+            Some(body) if body <= self.store.0.max_object => {
+                self.store.0.reserve(length + CHUNK_OVERHEAD)
+            }
+            _ => None,
+        };
+        let Some(charge) = charge else {
+            tracing::debug!(
+                written = self.body,
+                "the body is too large to store, or there is no room: passing it on"
+            );
+            self.kept = None;
+            self.fill.turn_to_passing();
+            return false;
+        };
+        self.body += length;
+        self.charged += charge.bytes();
+        self.fill.push(charge.copy(chunk));
+        true
+    }
+
+    /// The chunks in their final form: a body that dribbled in is joined, if there is room for the copy.
+    fn chunks(&mut self) -> Vec<Bytes> {
+        let chunks = self.fill.kept();
+        if chunks.len() < 2 || self.body / chunks.len() as u64 >= SMALL_CHUNK {
+            return chunks;
+        }
+        let joined_chunks = self.body.div_ceil(JOINED_CHUNK as u64);
+        let Some(_room) = self
+            .store
+            .0
+            .reserve(self.body + joined_chunks * CHUNK_OVERHEAD)
+        else {
+            return chunks;
+        };
+        drop(_room);
+        let mut joined = Vec::with_capacity(usize::try_from(joined_chunks).unwrap_or(0));
+        let mut charged = 0;
+        let mut buffer = Vec::with_capacity(JOINED_CHUNK);
+        let mut rest = chunks.iter().peekable();
+        while let Some(chunk) = rest.next() {
+            buffer.extend_from_slice(chunk);
+            if buffer.len() < JOINED_CHUNK && rest.peek().is_some() {
+                continue;
+            }
+            let Some(charge) = self.store.0.reserve(buffer.len() as u64 + CHUNK_OVERHEAD) else {
+                return chunks;
+            };
+            charged += charge.bytes();
+            joined.push(charge.copy(&buffer));
+            buffer.clear();
+        }
+        self.charged = charged;
+        joined
+    }
+}
+
+impl StoreWriter for MemoryWriter {
+    fn opener(&self) -> Option<Arc<dyn OpenBody>> {
+        Some(Arc::new(self.fill.opener()))
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &Bytes,
+    ) -> Poll<Result<Written, StoreError>> {
+        if chunk.is_empty() {
+            return Poll::Ready(Ok(Written::Kept));
+        }
+        if self.keep(chunk) {
+            return Poll::Ready(Ok(Written::Kept));
+        }
+        match ready!(self.fill.poll_room(cx)) {
+            Ok(()) => {
+                self.fill.push(chunk.clone());
+                Poll::Ready(Ok(Written::Passed))
+            }
+            Err(Gone) => Poll::Ready(Ok(Written::Gone)),
+        }
+    }
+
+    fn poll_commit(
+        &mut self,
+        _cx: &mut Context<'_>,
+        trailers: Option<&HeaderMap>,
+    ) -> Poll<Result<Option<Object>, StoreError>> {
+        let chunks = if self.kept.is_some() {
+            self.chunks()
+        } else {
+            Vec::new()
+        };
+        let object = self.kept.take().map(|Kept { slot, head, charge }| {
+            let weight = charge.bytes() + self.charged;
+            let body = BodySource::Memory(Chunks::new(chunks, trailers.cloned()));
+            let object = Object::charged(super::Version::random(), head, body, charge);
+            let entry = Entry {
+                record: Some(Record::Object(object.clone())),
+                weight,
+                _charge: None,
+            };
+            let shard = self.store.0.shard(slot.hash64());
+            let _one = shard.swapping.lock();
+            shard.table.insert(slot, entry);
+            object
+        });
+        // Readers see the end only once the object is there: who comes now finds it.
+        self.fill.finish(trailers.cloned());
+        Poll::Ready(Ok(object))
+    }
+
+    fn fail(&mut self, error: BodyError) {
+        self.kept = None;
+        self.fill.fail(error);
+    }
+
+    fn has_readers(&self) -> bool {
+        self.fill.has_readers()
+    }
+
+    fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.fill.poll_abandoned(cx)
+    }
+}
+
+/// A key as the table holds it: exactly as long as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Slot {
+    hash: u64,
+    part: Part,
+    key: Box<[u8]>,
+}
+
+impl Slot {
+    fn of(key: &CacheKey, part: Part) -> Self {
+        Self {
+            hash: key.hash64(),
+            part,
+            key: key.as_bytes().into(),
+        }
+    }
+
+    /// No request has an empty key.
+    fn ballast() -> Self {
+        Self {
+            hash: 0,
+            part: Part::Index,
+            key: Box::default(),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.key.len() as u64
+    }
+
+    fn hash64(&self) -> u64 {
+        spread(self.hash, self.part)
+    }
+}
+
+impl Hash for Slot {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash64());
+    }
+}
+
+/// A key to look up, borrowed.
+struct Wanted<'a> {
+    key: &'a CacheKey,
+    part: Part,
+}
+
+impl Wanted<'_> {
+    fn hash64(&self) -> u64 {
+        spread(self.key.hash64(), self.part)
+    }
+}
+
+impl Hash for Wanted<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash64());
+    }
+}
+
+impl Equivalent<Slot> for Wanted<'_> {
+    fn equivalent(&self, slot: &Slot) -> bool {
+        slot.hash == self.key.hash64()
+            && slot.part == self.part
+            && *slot.key == *self.key.as_bytes()
+    }
+}
+
+/// Sends the parts of one key to different places.
+fn spread(hash: u64, part: Part) -> u64 {
+    match part {
+        Part::Index => hash,
+        Part::Variant(id) => hash ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+    }
+}
+
+/// A key's hash is a good one already.
+#[derive(Clone, Default)]
+struct PassThrough(u64);
+
+impl Hasher for PassThrough {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// `None` in a pinned weight only.
+    record: Option<Record>,
+    weight: u64,
+    /// An object holds its own.
+    _charge: Option<Arc<Charge>>,
+}
+
+#[derive(Clone, Debug)]
+struct EntryWeight;
+
+impl Weighter<Slot, Entry> for EntryWeight {
+    fn weight(&self, _slot: &Slot, entry: &Entry) -> u64 {
+        entry.weight.max(1)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct OnEvict(Arc<AtomicU64>);
+
+impl Lifecycle<Slot, Entry> for OnEvict {
+    /// Dropped after the shard's lock.
+    type RequestState = Vec<Entry>;
+
+    fn is_pinned(&self, _slot: &Slot, entry: &Entry) -> bool {
+        entry.record.is_none()
+    }
+
+    fn on_evict(&self, evicted: &mut Vec<Entry>, _slot: Slot, entry: Entry) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        evicted.push(entry);
+    }
+}
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;

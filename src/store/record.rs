@@ -1,0 +1,352 @@
+//! What a store keeps.
+
+use super::ledger::Charge;
+use crate::{
+    body::{Chunks, StoredBody},
+    freshness::Freshness,
+    key::VariantKey,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    ops::Range,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Names one commit: 128 random bits. What is replaced, updated or removed is named by it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version(pub [u8; 16]);
+
+impl Version {
+    /// A new one.
+    #[must_use]
+    pub fn random() -> Self {
+        // SipHash under keys from the system's randomness, over a counter: never the same twice.
+        static KEYS: LazyLock<(RandomState, RandomState)> = LazyLock::new(Default::default);
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut bits = [0; 16];
+        bits[..8].copy_from_slice(&KEYS.0.hash_one(count).to_be_bytes());
+        bits[8..].copy_from_slice(&KEYS.1.hash_one(count).to_be_bytes());
+        Self(bits)
+    }
+
+    /// A name made of half of the bits.
+    pub(crate) fn id(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Version({:032x})", u128::from_be_bytes(self.0))
+    }
+}
+
+/// A record.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Record {
+    /// A complete response.
+    Object(Object),
+    /// The variants of a response that `Vary` selects from.
+    Variants(Arc<Variants>),
+}
+
+impl Record {
+    /// The version of the commit that wrote it.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Object(object) => object.version(),
+            Self::Variants(variants) => variants.version,
+        }
+    }
+}
+
+/// A point in the sequence of a cache's invalidations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// Which sequence: each process has its own.
+    pub sequence: u64,
+    /// Its number there, counted from 1.
+    pub number: u64,
+}
+
+/// All of a stored response but its body.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields, without hop-by-hop ones, and with places for those that the cache adds.
+    pub headers: HeaderMap,
+    /// How old it is and for how long it is fresh.
+    pub freshness: Freshness,
+    /// The epoch of invalidation at which its fetch began.
+    pub epoch: Epoch,
+    /// Authority, path and query, by which it is invalidated.
+    pub address: Box<str>,
+    /// The upstream caches' `Cache-Status`.
+    pub upstream_status: Option<HeaderValue>,
+}
+
+impl Head {
+    /// Copies the fields out of the connection's buffers, the values into one allocation of their exact size.
+    pub(crate) fn compact(&mut self) {
+        let length = self.headers.values().map(HeaderValue::len).sum();
+        let mut values = Vec::with_capacity(length);
+        for value in self.headers.values() {
+            values.extend_from_slice(value.as_bytes());
+        }
+        let mut values = Bytes::from(values);
+        for value in self.headers.values_mut() {
+            let bytes = values.split_to(value.len());
+            // The bytes were a value before.
+            if let Ok(mut copy) = HeaderValue::from_maybe_shared(bytes) {
+                copy.set_sensitive(value.is_sensitive());
+                *value = copy;
+            }
+        }
+    }
+
+    /// What it takes in memory, in bytes, roughly.
+    pub(crate) fn size(&self) -> u64 {
+        let values: usize = self.headers.values().map(HeaderValue::len).sum();
+        let names: usize = self.headers.keys().map(|name| name.as_str().len()).sum();
+        // An entry of the map, and its share of the index.
+        let table = self.headers.capacity() * (104 + 8);
+        (size_of::<Self>() + values + names + table + self.address.len()) as u64
+    }
+}
+
+/// A complete stored response. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Object(Arc<ObjectParts>);
+
+#[derive(Debug)]
+struct ObjectParts {
+    version: Version,
+    head: Head,
+    body: BodySource,
+    /// The number of the epoch at which it was last seen not to be invalidated: in this process only, 0 before.
+    checked_epoch: AtomicU64,
+    /// What a store charges for it, until the last holder drops it.
+    _charge: Option<Charge>,
+}
+
+impl Object {
+    /// A new object.
+    #[must_use]
+    pub fn new(head: Head, body: BodySource) -> Self {
+        Self::with_version(Version::random(), head, body)
+    }
+
+    pub(crate) fn with_version(version: Version, head: Head, body: BodySource) -> Self {
+        Self::build(version, head, body, None)
+    }
+
+    pub(super) fn charged(version: Version, head: Head, body: BodySource, charge: Charge) -> Self {
+        Self::build(version, head, body, Some(charge))
+    }
+
+    fn build(version: Version, head: Head, body: BodySource, charge: Option<Charge>) -> Self {
+        Self(Arc::new(ObjectParts {
+            version,
+            head,
+            body,
+            checked_epoch: AtomicU64::new(0),
+            _charge: charge,
+        }))
+    }
+
+    /// The same body under another head: what a 304 makes of it.
+    #[must_use]
+    pub fn with_head(&self, head: Head) -> Self {
+        Self::new(head, self.0.body.clone())
+    }
+
+    /// The version of the commit that wrote it.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.0.version
+    }
+
+    /// Its head.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.0.head
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn body(&self) -> &BodySource {
+        &self.0.body
+    }
+
+    pub(crate) fn checked_epoch(&self) -> u64 {
+        self.0.checked_epoch.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn checked_at(&self, epoch: u64) {
+        self.0.checked_epoch.store(epoch, Ordering::Relaxed);
+    }
+}
+
+/// Reads a complete body from elsewhere than memory.
+pub trait ReadBody: Send + Sync + 'static {
+    /// Its length in bytes.
+    fn length(&self) -> u64;
+    /// A reader of these bytes of it. Nothing is read before it is polled.
+    fn read(&self, range: Range<u64>) -> StoredBody;
+}
+
+/// Where the body of an object is.
+#[derive(Clone)]
+pub enum BodySource {
+    /// In memory.
+    Memory(Chunks),
+    /// Elsewhere.
+    Elsewhere(Arc<dyn ReadBody>),
+}
+
+impl BodySource {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Memory(chunks) => chunks.length(),
+            Self::Elsewhere(body) => body.length(),
+        }
+    }
+
+    /// A reader of these bytes of it.
+    #[must_use]
+    pub fn read(&self, range: Range<u64>) -> StoredBody {
+        match self {
+            Self::Memory(chunks) => chunks.read(range),
+            Self::Elsewhere(body) => body.read(range),
+        }
+    }
+}
+
+impl fmt::Debug for BodySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match self {
+            Self::Memory(_) => "memory",
+            Self::Elsewhere(_) => "elsewhere",
+        };
+        write!(f, "{} bytes in {place}", self.length())
+    }
+}
+
+/// The variants of one key, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variants {
+    /// The version of the commit that wrote this list.
+    pub version: Version,
+    /// The variants.
+    pub list: Vec<Variant>,
+}
+
+/// One variant: the requests that select it, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// The fields that `Vary` names.
+    pub fields: Box<[HeaderName]>,
+    /// The values that a request must have for them.
+    pub key: VariantKey,
+    /// The object is under [`Part::Variant`](super::Part::Variant) of this.
+    pub id: u64,
+}
+
+impl Variants {
+    /// The variant that a request with these fields selects.
+    #[must_use]
+    pub fn select(&self, request: &HeaderMap) -> Option<&Variant> {
+        let mut last: Option<(&[HeaderName], VariantKey)> = None;
+        self.list.iter().find(|variant| {
+            // Nearly always all variants name the same fields.
+            if last
+                .as_ref()
+                .is_none_or(|(fields, _)| **fields != *variant.fields)
+            {
+                last = Some((&variant.fields, VariantKey::of(&variant.fields, request)));
+            }
+            last.as_ref().is_some_and(|(_, key)| *key == variant.key)
+        })
+    }
+
+    /// This list with `variant` in front: it replaces the one with the same fields and values, and what is over `limit`
+    /// is left out. Gives the ids of those that went.
+    #[must_use]
+    pub fn with(&self, variant: Variant, limit: usize) -> (Self, Vec<u64>) {
+        let mut list = Vec::with_capacity((self.list.len() + 1).min(limit.max(1)));
+        let mut gone = Vec::new();
+        list.push(variant.clone());
+        for old in &self.list {
+            let same = old.fields == variant.fields && old.key == variant.key;
+            if same || list.len() >= limit.max(1) {
+                if old.id != variant.id {
+                    gone.push(old.id);
+                }
+            } else {
+                list.push(old.clone());
+            }
+        }
+        (
+            Self {
+                version: Version::random(),
+                list,
+            },
+            gone,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variant(value: &str, id: u64) -> Variant {
+        let fields: Box<[HeaderName]> = [HeaderName::from_static("a")].into();
+        let mut request = HeaderMap::new();
+        request.insert("a", value.parse().unwrap());
+        Variant {
+            key: VariantKey::of(&fields, &request),
+            fields,
+            id,
+        }
+    }
+
+    #[test]
+    fn versions_differ() {
+        assert_ne!(Version::random(), Version::random());
+    }
+
+    #[test]
+    fn variants_are_bounded_and_replaced() {
+        let none = Variants {
+            version: Version::random(),
+            list: Vec::new(),
+        };
+        let (one, gone) = none.with(variant("x", 1), 2);
+        assert_eq!((one.list.len(), gone), (1, vec![]));
+        let (two, gone) = one.with(variant("y", 2), 2);
+        assert_eq!((two.list.len(), gone), (2, vec![]));
+        let (replaced, gone) = two.with(variant("x", 3), 2);
+        assert_eq!((replaced.list.len(), gone), (2, vec![1]));
+        let (full, gone) = replaced.with(variant("z", 4), 2);
+        assert_eq!((full.list.len(), gone), (2, vec![2]));
+        let mut request = HeaderMap::new();
+        request.insert("a", "x".parse().unwrap());
+        assert_eq!(full.select(&request).map(|variant| variant.id), Some(3));
+        request.insert("a", "y".parse().unwrap());
+        assert_eq!(full.select(&request), None);
+    }
+}
