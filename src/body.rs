@@ -262,17 +262,29 @@ pin_project! {
 pin_project! {
     #[project = KindProjection]
     enum Kind<B> {
-        Inner { #[pin] body: B },
-        Teed { #[pin] body: B, tee: Option<Box<dyn Tee>>, pending: Option<Bytes> },
+        Inner { #[pin] body: B, poll: PollInner<B> },
+        Teed { #[pin] body: B, poll: PollInner<B>, tee: Option<Box<dyn Tee>>, pending: Option<Bytes> },
         Stored { body: StoredBody },
     }
 }
 
-impl<B> ResponseBody<B> {
+/// [`poll_inner`] for one type of body. Kept beside the body, so that `Body` is implemented without bounds on
+/// the inner error: with them, a response can't be awaited in a spawned task (rust-lang/rust#110338).
+type PollInner<B> =
+    fn(Pin<&mut B>, &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
+impl<B> ResponseBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
     /// The inner service's body.
     pub(crate) fn inner(body: B) -> Self {
         Self {
-            kind: Kind::Inner { body },
+            kind: Kind::Inner {
+                body,
+                poll: poll_inner,
+            },
         }
     }
 
@@ -281,12 +293,15 @@ impl<B> ResponseBody<B> {
         Self {
             kind: Kind::Teed {
                 body,
+                poll: poll_inner,
                 tee: Some(tee),
                 pending: None,
             },
         }
     }
+}
 
+impl<B> ResponseBody<B> {
     /// One that the cache holds.
     pub(crate) fn stored(body: StoredBody) -> Self {
         Self {
@@ -318,11 +333,7 @@ impl<B> fmt::Debug for ResponseBody<B> {
     }
 }
 
-impl<B> Body for ResponseBody<B>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
+impl<B: Body> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -331,16 +342,17 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.project().kind.project() {
-            KindProjection::Inner { body } => poll_inner(body, cx),
+            KindProjection::Inner { body, poll } => poll(body, cx),
             KindProjection::Stored { body } => body.poll_frame(cx),
             KindProjection::Teed {
                 mut body,
+                poll,
                 tee,
                 pending,
             } => {
                 let chunk = match pending.take() {
                     Some(chunk) => chunk,
-                    None => match ready!(poll_inner(body.as_mut(), cx)) {
+                    None => match ready!(poll(body.as_mut(), cx)) {
                         None => {
                             if let Some(tee) = tee.take() {
                                 tee.finish(None);
@@ -387,18 +399,18 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Inner { body, .. } => body.is_end_stream(),
             // The tee must see the end.
-            Kind::Teed { body, tee, pending } => {
-                tee.is_none() && pending.is_none() && body.is_end_stream()
-            }
+            Kind::Teed {
+                body, tee, pending, ..
+            } => tee.is_none() && pending.is_none() && body.is_end_stream(),
             Kind::Stored { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
+            Kind::Inner { body, .. } => body.size_hint(),
             Kind::Teed { body, pending, .. } => {
                 if pending.is_some() {
                     SizeHint::default()

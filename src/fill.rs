@@ -460,6 +460,10 @@ impl Drop for FillReader {
     }
 }
 
+#[cfg(all(test, frontage_loom))]
+#[path = "fill_loom_tests.rs"]
+mod loom_tests;
+
 #[cfg(test)]
 #[path = "fill_tests.rs"]
 mod tests;

@@ -66,6 +66,8 @@ pub(super) enum Outcome {
 pub(super) struct SharedAnswer {
     status: StatusCode,
     headers: HeaderMap,
+    /// Fields that only the leader gets (`no-cache="..."`).
+    without: Vec<HeaderName>,
     received_at: u64,
     ttl: Option<i64>,
     stored: bool,
@@ -84,17 +86,31 @@ impl SharedAnswer {
         }
     }
 
-    /// The answer for one of them: its own condition is answered here.
-    pub(super) fn respond<B>(
+    /// The answer for a follower: without what was meant for the leader only.
+    pub(super) fn for_follower<B>(
         &self,
         settings: &Settings,
         viewer: &Viewer<'_>,
         body: StoredBody,
+        status: CacheStatus,
+    ) -> Response<ResponseBody<B>> {
+        let mut headers = self.headers.clone();
+        for name in &self.without {
+            headers.remove(name);
+        }
+        self.respond(settings, viewer, headers, body, status)
+    }
+
+    /// The answer for one of them: its own condition is answered here.
+    fn respond<B>(
+        &self,
+        settings: &Settings,
+        viewer: &Viewer<'_>,
+        mut headers: HeaderMap,
+        mut body: StoredBody,
         mut status: CacheStatus,
     ) -> Response<ResponseBody<B>> {
         let mut code = self.status;
-        let mut headers = self.headers.clone();
-        let mut body = body;
         if viewer.facts.conditional
             && conditional::is_not_modified(viewer.headers, self.status, &headers, self.received_at)
         {
@@ -141,8 +157,11 @@ pub(super) async fn confirm<St: Store>(
         Ok(accepted) => {
             let mut head = storing.head(old.status, &fields, &accepted);
             head.upstream_status = head.upstream_status.or_else(|| old.upstream_status.clone());
-            let now = core.shared().clock.now();
-            let shareable = accepted.freshness.is_fresh(now) && !accepted.freshness.always_validate;
+            let shareable = accepted.usable;
+            if !shareable {
+                let shared = core.shared();
+                shared.marks.mark(key, shared.clock.now());
+            }
             let confirmed = object.with_head(head);
             let expected = Expected::Version(object.version());
             let stored = store
@@ -402,6 +421,7 @@ impl<St: Store> Led<St> {
             stored: false,
             detail: None,
             vary: storing.variant_of(&fields),
+            without: freshness::fields_of_one_viewer(&fields),
             headers: fields,
         };
         let accepted = match judged {
@@ -415,7 +435,7 @@ impl<St: Store> Led<St> {
             }
         };
         answer.ttl = Some(accepted.freshness.ttl(now));
-        let usable = accepted.freshness.is_fresh(now) && !accepted.freshness.always_validate;
+        let usable = accepted.usable;
         if self.method == Method::HEAD {
             // Nothing to store, and nothing to wait for.
             let answer = Arc::new(answer);
@@ -435,6 +455,7 @@ impl<St: Store> Led<St> {
                 .others
                 .land(|| Outcome::Uncacheable(Detail::Uncacheable));
             waiting.others.close();
+            self.core.shared().marks.mark(storing.key(), now);
         }
         answer.stored = true;
         self.carry(waiting, Some(storage), answer, response).await;
@@ -447,7 +468,10 @@ impl<St: Store> Led<St> {
         storing: &Storing<St>,
         response: Response<B>,
         detail: Detail,
-    ) {
+    ) where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
         let again = matches!(detail, Detail::NotStored(refusal) if refusal.is_of_request());
         if !again {
             let shared = self.core.shared();
@@ -485,6 +509,7 @@ impl<St: Store> Led<St> {
         let mut own = answer.respond(
             &self.settings,
             &viewer,
+            answer.headers.clone(),
             body,
             answer.status_for(self.forward),
         );

@@ -111,7 +111,7 @@ impl<St: Store> Asked<St> {
             ..answer.status_for(forward)
         };
         tracing::debug!(key = %self.key, status = %status, "shared a fetch");
-        answer.respond(&self.settings, &self.viewer(), body, status)
+        answer.for_follower(&self.settings, &self.viewer(), body, status)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The future of a [`Cache`](super::Cache).
 
 use super::service::Passing;
-use crate::body::ResponseBody;
+use crate::{body::ResponseBody, error::BoxError};
 use http::Response;
+use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -23,6 +24,9 @@ pin_project! {
     }
 }
 
+/// [`Passing::finish`] for one type of body: see `PollInner` in [`body`](crate::body).
+type Finish<B> = fn(Passing, Response<B>) -> Response<ResponseBody<B>>;
+
 type Fetching<B, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>, E>> + Send>>;
 
 pin_project! {
@@ -31,7 +35,7 @@ pin_project! {
         /// Answered from the store.
         Hit { response: Option<Response<ResponseBody<B>>> },
         /// On its way through the inner service, untouched.
-        Pass { #[pin] inner: F, passing: Option<Passing> },
+        Pass { #[pin] inner: F, passing: Option<Passing>, finish: Finish<B> },
         /// To be fetched: alone, or together with others.
         Fetch { fetching: Fetching<B, E> },
     }
@@ -46,11 +50,16 @@ impl<F, B, E> CacheFuture<F, B, E> {
         }
     }
 
-    pub(super) fn pass(inner: F, passing: Passing) -> Self {
+    pub(super) fn pass(inner: F, passing: Passing) -> Self
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
         Self {
             state: State::Pass {
                 inner,
                 passing: Some(passing),
+                finish: Passing::finish,
             },
         }
     }
@@ -77,10 +86,14 @@ where
             StateProjection::Hit { response } => {
                 Poll::Ready(Ok(response.take().expect("polled after it was ready")))
             }
-            StateProjection::Pass { inner, passing } => {
+            StateProjection::Pass {
+                inner,
+                passing,
+                finish,
+            } => {
                 let response = ready!(inner.poll(cx))?;
                 let passing = passing.take().expect("polled after it was ready");
-                Poll::Ready(Ok(passing.finish(response)))
+                Poll::Ready(Ok(finish(passing, response)))
             }
             StateProjection::Fetch { fetching } => fetching.as_mut().poll(cx),
         }

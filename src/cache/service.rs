@@ -232,7 +232,11 @@ struct AfterUnsafe {
 }
 
 impl Passing {
-    pub(super) fn finish<B>(mut self, response: Response<B>) -> Response<ResponseBody<B>> {
+    pub(super) fn finish<B>(mut self, response: Response<B>) -> Response<ResponseBody<B>>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
         let mut tee = None;
         if let Some(after) = self.after.take()
             && (response.status().is_success() || response.status().is_redirection())

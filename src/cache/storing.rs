@@ -38,6 +38,8 @@ pub(super) struct Storing<St> {
 /// A response that may be stored.
 pub(super) struct Accepted {
     pub(super) freshness: Freshness,
+    /// It answers other requests without being confirmed first.
+    pub(super) usable: bool,
     without: Vec<http::HeaderName>,
 }
 
@@ -117,7 +119,12 @@ impl<St: Store> Storing<St> {
             received_at,
         };
         let Storable { freshness, without } = freshness::storable(&exchange, policy)?;
-        Ok(Accepted { freshness, without })
+        let usable = freshness.is_fresh(received_at) && !freshness.always_validate;
+        Ok(Accepted {
+            freshness,
+            usable,
+            without,
+        })
     }
 
     /// Which requests a response is for, among those with this key.
@@ -182,6 +189,7 @@ impl<St: Store> Storing<St> {
             variant,
             announced: content_length(response),
             written: 0,
+            usable: accepted.usable,
         })
     }
 }
@@ -194,6 +202,7 @@ pub(super) struct Storage<St: Store> {
     variant: Option<Variant>,
     announced: Option<u64>,
     written: u64,
+    usable: bool,
 }
 
 impl<St: Store> Storage<St> {
@@ -253,7 +262,9 @@ impl<St: Store> Storage<St> {
             )
             .await;
         }
-        shared.marks.lift(&self.key);
+        if self.usable {
+            shared.marks.lift(&self.key);
+        }
         tracing::debug!(key = %self.key, bytes = object.body().length(), "stored");
         Some(object)
     }

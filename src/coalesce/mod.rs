@@ -108,6 +108,9 @@ impl<K: Eq + Hash, T> Drop for Landing<K, T> {
     }
 }
 
+#[cfg(all(test, frontage_loom))]
+mod loom_tests;
+
 #[cfg(all(test, not(frontage_loom)))]
 mod tests {
     use super::*;

@@ -39,4 +39,6 @@ mod storable;
 pub use age::Freshness;
 pub use policy::FreshnessPolicy;
 pub use reuse::{Forward, Verdict, assess};
-pub use storable::{Exchange, Refusal, Storable, is_shareable_error, storable};
+pub use storable::{
+    Exchange, Refusal, Storable, fields_of_one_viewer, is_shareable_error, storable,
+};

@@ -371,6 +371,13 @@ fn has_validator(response: &HeaderMap) -> bool {
         || matches!(date_of(response, &header::LAST_MODIFIED), Some(Some(_)))
 }
 
+/// The fields that a response names as one viewer's (`no-cache="..."`, `private="..."`): not for a
+/// shared cache to repeat.
+#[must_use]
+pub fn fields_of_one_viewer(response: &HeaderMap) -> Vec<HeaderName> {
+    without(&ResponseDirectives::of(response))
+}
+
 fn without(said: &ResponseDirectives) -> Vec<HeaderName> {
     said.no_cache
         .fields()

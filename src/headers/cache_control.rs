@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, header::CACHE_CONTROL};
 use std::borrow::Cow;
 
 /// The longest lifetime kept, in seconds: 100 years, CloudFront's bound for `max-age`. Larger numbers mean this.
-const LONGEST: u64 = 3_155_760_000;
+const LONGEST: u64 = 3_153_600_000;
 
 /// The argument of a directive that counts seconds (RFC 9111 section 1.2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,1 +1,305 @@
+use super::*;
+use crate::{freshness::Freshness, store::Epoch};
+use http::{HeaderValue, StatusCode, header};
+use std::time::Duration;
+use tokio_test::{assert_ready, task::spawn};
 
+const WINDOW: Window = Window {
+    bytes: 1024,
+    lag_timeout: Duration::from_secs(1),
+};
+
+fn head(announced: Option<u64>) -> Head {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if let Some(length) = announced {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Head {
+        status: StatusCode::OK,
+        headers,
+        freshness: Freshness {
+            received_at: 0,
+            initial_age: 0,
+            fresh_until: 1000,
+            always_validate: false,
+            never_stale: false,
+        },
+        epoch: Epoch {
+            sequence: 0,
+            number: 1,
+        },
+        address: "a/b".into(),
+        upstream_status: None,
+    }
+}
+
+fn key(number: usize) -> CacheKey {
+    CacheKey::from_bytes(format!("key {number}").as_bytes())
+}
+
+fn write(writer: &mut MemoryWriter, chunk: &Bytes) -> Poll<Written> {
+    spawn(())
+        .enter(|cx, _| writer.poll_write(cx, chunk))
+        .map(Result::unwrap)
+}
+
+fn commit(mut writer: MemoryWriter) -> Option<Object> {
+    assert_ready!(spawn(()).enter(|cx, _| writer.poll_commit(cx, None))).unwrap()
+}
+
+fn get(store: &MemoryStore, key: &CacheKey) -> Option<Object> {
+    match tokio_test::block_on(store.get(key, Part::Index)).unwrap() {
+        Some(Record::Object(object)) => Some(object),
+        _ => None,
+    }
+}
+
+/// Stores `chunks`; whether they were kept.
+fn put(store: &MemoryStore, number: usize, chunks: &[Bytes]) -> bool {
+    let mut writer = store
+        .writer(&key(number), Part::Index, head(None), WINDOW)
+        .unwrap();
+    for chunk in chunks {
+        if write(&mut writer, chunk) != Poll::Ready(Written::Kept) {
+            return false;
+        }
+    }
+    commit(writer).is_some()
+}
+
+fn bytes_of(object: &Object) -> Vec<u8> {
+    let BodySource::Memory(chunks) = object.body() else {
+        panic!()
+    };
+    chunks.pieces().concat()
+}
+
+#[test]
+fn what_is_committed_is_found_and_what_is_dropped_is_not() {
+    let store = MemoryStore::new(1 << 20);
+    assert!(put(
+        &store,
+        1,
+        &[Bytes::from_static(b"hello"), Bytes::from_static(b" world")]
+    ));
+    assert_eq!(bytes_of(&get(&store, &key(1)).unwrap()), b"hello world");
+    let mut writer = store
+        .writer(&key(2), Part::Index, head(None), WINDOW)
+        .unwrap();
+    assert_eq!(
+        write(&mut writer, &Bytes::from_static(b"x")),
+        Poll::Ready(Written::Kept)
+    );
+    assert!(get(&store, &key(2)).is_none(), "not before its commit");
+    drop(writer);
+    assert!(get(&store, &key(2)).is_none());
+    let usage = store.usage();
+    assert_eq!((usage.entries, usage.hits, usage.misses), (1, 1, 2));
+}
+
+#[test]
+fn a_body_that_dribbles_in_is_joined() {
+    let store = MemoryStore::new(1 << 20);
+    let whole: Vec<u8> = (0..200_u8).cycle().take(200_000).collect();
+    let dribble: Vec<Bytes> = whole.chunks(7).map(Bytes::copy_from_slice).collect();
+    let roomy = MemoryStore::builder(64 << 20).build().unwrap();
+    assert!(put(&roomy, 1, &dribble));
+    let object = get(&roomy, &key(1)).unwrap();
+    assert_eq!(bytes_of(&object), whole);
+    let BodySource::Memory(chunks) = object.body() else {
+        panic!()
+    };
+    assert!(chunks.pieces().len() <= 4);
+    assert!(roomy.usage().used < 210_000, "{:?}", roomy.usage());
+    // Each tiny chunk costs more than its bytes while it comes: a small store refuses in time.
+    assert!(!put(&store, 1, &dribble));
+    assert_eq!(store.usage().used, 0);
+}
+
+#[test]
+fn too_large_is_known_at_the_head_or_on_the_way() {
+    let store = MemoryStore::new(1 << 20);
+    assert_eq!(store.max_object(), 128 << 10);
+    let refused = store
+        .writer(&key(1), Part::Index, head(Some(200 << 10)), WINDOW)
+        .err();
+    assert_eq!(refused, Some(WriteRefused::TooLarge));
+    let mut writer = store
+        .writer(&key(1), Part::Index, head(None), WINDOW)
+        .unwrap();
+    let reader = writer.opener().unwrap().open().unwrap();
+    let chunk = Bytes::from(vec![0; 100 << 10]);
+    assert_eq!(write(&mut writer, &chunk), Poll::Ready(Written::Kept));
+    assert!(
+        write(&mut writer, &chunk).is_pending(),
+        "passing, and the reader is behind"
+    );
+    drop(reader);
+    assert_eq!(write(&mut writer, &chunk), Poll::Ready(Written::Gone));
+    assert!(commit(writer).is_none());
+    assert_eq!(store.usage().used, 0);
+}
+
+#[test]
+fn the_largest_object_is_a_share_of_the_cap() {
+    for capacity in [1 << 20, 64 << 20, 1 << 30, 16_u64 << 30] {
+        let store = MemoryStore::new(capacity);
+        assert_eq!(store.max_object(), (capacity / 8).min(64 << 20));
+        let shards = store.0.shards.len() as u64;
+        assert!(shards == 1 || capacity / shards >= 8 * store.max_object());
+    }
+    assert!(MemoryStore::builder(100).max_object(0).build().is_err());
+    let error = MemoryStore::builder(100)
+        .max_object(51)
+        .build()
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("max_object is \"51\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn fifty_objects_of_one_mebibyte_all_stay_in_sixty_four() {
+    let store = MemoryStore::new(64 << 20);
+    let chunks: Vec<Bytes> = (0..16).map(|_| Bytes::from(vec![7; 64 << 10])).collect();
+    for number in 0..50 {
+        assert!(put(&store, number, &chunks));
+    }
+    assert!((0..50).all(|number| get(&store, &key(number)).is_some()));
+    assert_eq!(store.usage().evictions, 0);
+}
+
+#[test]
+fn the_cap_is_never_exceeded_and_what_is_read_still_counts() {
+    let store = MemoryStore::new(1 << 20);
+    let chunk = [Bytes::from(vec![7; 50 << 10])];
+    let mut held = Vec::new();
+    for number in 0..200 {
+        let kept = put(&store, number, &chunk);
+        assert!(store.usage().used <= 1 << 20, "{:?}", store.usage());
+        if number < 15 {
+            assert!(kept);
+            let BodySource::Memory(chunks) = get(&store, &key(number)).unwrap().body().clone()
+            else {
+                panic!()
+            };
+            held.extend(chunks.pieces().to_vec());
+        }
+    }
+    assert!(store.usage().evictions > 0);
+    assert!(store.usage().used > 15 * (50 << 10));
+}
+
+#[test]
+fn readers_of_evicted_bodies_leave_no_room_for_others() {
+    let store = MemoryStore::new(1 << 20);
+    let chunk = [Bytes::from(vec![7; 100 << 10])];
+    let mut held = Vec::new();
+    for number in 0..100 {
+        if put(&store, number, &chunk) {
+            held.push(get(&store, &key(number)).unwrap().body().clone());
+        }
+    }
+    assert!(held.len() < 11, "each held body is charged: {}", held.len());
+    held.clear();
+    assert!(put(&store, 1000, &chunk));
+}
+
+#[test]
+fn many_threads_never_exceed_the_cap() {
+    let store = MemoryStore::new(4 << 20);
+    std::thread::scope(|scope| {
+        for thread in 0..4_usize {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..2000_usize {
+                    let size = 1 + (number * 7919 + thread * 104_729) % (60 << 10);
+                    put(
+                        store,
+                        thread * 10_000 + number % 300,
+                        &[Bytes::from(vec![1; size])],
+                    );
+                    let usage = store.usage();
+                    assert!(usage.used <= usage.capacity, "{usage:?}");
+                }
+            });
+        }
+    });
+    let usage = store.usage();
+    assert!(usage.entries > 20 && usage.evictions > 0, "{usage:?}");
+    assert!(
+        usage.used > usage.capacity / 2,
+        "evicts for need only: {usage:?}"
+    );
+}
+
+#[test]
+fn a_swap_happens_only_where_the_version_is_the_expected() {
+    let store = MemoryStore::new(1 << 20);
+    let swap = |expected, record| {
+        tokio_test::block_on(store.swap(&key(1), Part::Index, expected, record)).unwrap()
+    };
+    assert!(put(&store, 1, &[Bytes::from_static(b"body")]));
+    let object = get(&store, &key(1)).unwrap();
+    let mut new = object.head().clone();
+    new.freshness.fresh_until = 5000;
+    let updated = object.with_head(new);
+    assert!(!swap(
+        Expected::Nothing,
+        Some(Record::Object(updated.clone()))
+    ));
+    assert!(swap(
+        Expected::Version(object.version()),
+        Some(Record::Object(updated.clone()))
+    ));
+    assert!(
+        !swap(Expected::Version(object.version()), None),
+        "the version has moved on"
+    );
+    let found = get(&store, &key(1)).unwrap();
+    assert_eq!(found.head().freshness.fresh_until, 5000);
+    assert_eq!(bytes_of(&found), b"body");
+    drop(object);
+    assert!(swap(Expected::Version(updated.version()), None));
+    assert!(get(&store, &key(1)).is_none());
+    drop((found, updated));
+    assert_eq!(store.usage().used, 0);
+}
+
+#[test]
+fn parts_of_one_key_are_kept_apart() {
+    let store = MemoryStore::new(1 << 20);
+    for id in 0..10 {
+        let mut writer = store
+            .writer(&key(1), Part::Variant(id), head(None), WINDOW)
+            .unwrap();
+        let body = Bytes::from(vec![u8::try_from(id).unwrap()]);
+        assert_eq!(write(&mut writer, &body), Poll::Ready(Written::Kept));
+        assert!(commit(writer).is_some());
+    }
+    assert!(get(&store, &key(1)).is_none());
+    for id in 0..10 {
+        let Some(Record::Object(object)) =
+            tokio_test::block_on(store.get(&key(1), Part::Variant(id))).unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!(bytes_of(&object), [u8::try_from(id).unwrap()]);
+    }
+}
+
+#[test]
+fn a_store_without_room_for_a_head_passes_on() {
+    let store = MemoryStore::new(100);
+    let mut writer = store
+        .writer(&key(1), Part::Index, head(None), WINDOW)
+        .unwrap();
+    let _reader = writer.opener().unwrap().open().unwrap();
+    assert_eq!(
+        write(&mut writer, &Bytes::from_static(b"x")),
+        Poll::Ready(Written::Passed)
+    );
+    assert!(commit(writer).is_none());
+}

@@ -121,7 +121,7 @@ fn lifetimes_in_order_of_precedence() {
         ),
         (
             &[("cache-control", "max-age=99999999999999999999")],
-            Ok(3_155_760_000),
+            Ok(3_153_600_000),
         ),
         (&[], Err(Refusal::NoLifetime)),
     ] {

@@ -1,0 +1,416 @@
+//! One hit through `CacheLayer`, in-process, beside the floor that it can't go under.
+//!
+//! ```text
+//! cargo bench --bench hit                      # time, by criterion
+//! cargo bench --bench hit -- --instructions    # instructions and allocations, by valgrind; exact but for a few
+//! ```
+//!
+//! TODO figures
+//!
+//! # How it is measured
+//!
+//! *Floor*: a `dashmap` get by a string as long as the cache's key, a clone of the stored fields, a response with the
+//! stored bytes as body. *Hit*: `Service::call` of a `Cache` with the default policy and one poll of its future, by a
+//! waker that does nothing; `Age`, `Cache-Status` and `X-Cache` are on. Both drop the response.
+//!
+//! Each subject runs in a process of its own, twice, for different numbers of rounds: the slope is the cost of a
+//! round, and start-up cancels. From it goes the cost of a round that only makes and drops the request. Valgrind's
+//! clock is a system call, so the some 60 instructions of reading the time of day don't count here, but in the time.
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion};
+use dashmap::DashMap;
+use frontage::{Cache, CacheLayer, CacheStatus, MemoryStore, ResponseBody};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Full};
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::{Future, Ready, ready},
+    hint::black_box,
+    pin::pin,
+    process::{Command, ExitCode},
+    task::{Context, Poll, Waker},
+};
+use tower::{Layer, Service, ServiceExt};
+
+type Failure = Box<dyn Error>;
+
+const FIELDS: [usize; 2] = [8, 20];
+const BODIES: [usize; 2] = [64, 64 << 10];
+const ROUNDS: [u64; 2] = [500, 2500];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.first().map(String::as_str) {
+        Some("--run") => run(&arguments[1..]),
+        Some("--instructions") => count(),
+        _ => time(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hit: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a round does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// Makes the request, which each of the others does, too.
+    Request,
+    Floor,
+    Hit,
+    /// With the status extension.
+    HitWithStatus,
+}
+
+impl What {
+    const ALL: [Self; 4] = [Self::Request, Self::Floor, Self::Hit, Self::HitWithStatus];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Floor => "floor",
+            Self::Hit => "hit",
+            Self::HitWithStatus => "hit-with-status",
+        }
+    }
+}
+
+/// All that a round needs.
+struct Subject {
+    what: What,
+    request: Request<Empty<Bytes>>,
+    table: DashMap<String, Stored>,
+    cache: Cache<Origin>,
+}
+
+struct Stored {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// The floor's key: as long as the cache's, which holds the namespace, the method and its parts' lengths, too.
+const KEY: &str = "#00000001 GET . www.example.com ./assets/app/main.3f9c2b7a.js ?v=20260101 ....";
+
+impl Subject {
+    fn new(what: What, fields: usize, body: usize) -> Result<Self, Failure> {
+        let request = Request::get("/assets/app/main.3f9c2b7a.js?v=20260101")
+            .header(header::HOST, "www.example.com")
+            .header(
+                header::USER_AGENT,
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+            )
+            .header(header::ACCEPT, "*/*")
+            .header(header::ACCEPT_LANGUAGE, "en-GB,en;q=0.5")
+            .header(header::ACCEPT_ENCODING, "gzip, deflate, br, zstd")
+            .header(header::REFERER, "https://www.example.com/")
+            .body(Empty::new())?;
+        let origin = Origin {
+            headers: origin_fields(fields, body)?,
+            body: Bytes::from(vec![b'x'; body]),
+        };
+        let table = DashMap::new();
+        table.insert(
+            KEY.to_owned(),
+            Stored {
+                status: StatusCode::OK,
+                headers: origin.headers.clone(),
+                body: origin.body.clone(),
+            },
+        );
+        let store = MemoryStore::new(16 << 20);
+        let cache = CacheLayer::new(store)
+            .status_extension(what == What::HitWithStatus)
+            .layer(origin);
+        let mut subject = Self {
+            what,
+            request,
+            table,
+            cache,
+        };
+        subject.fill(fields, body)?;
+        Ok(subject)
+    }
+
+    /// Has the response stored, and checks that the next request is a hit with all that belongs to one.
+    fn fill(&mut self, fields: usize, body: usize) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let first = self.cache.clone().oneshot(self.request.clone()).await?;
+            first.into_body().collect().await?;
+            let second = self.cache.clone().oneshot(self.request.clone()).await?;
+            let is_hit = second
+                .headers()
+                .get("x-cache")
+                .is_some_and(|value| value == "Hit from frontage");
+            let has_status = second
+                .extensions()
+                .get::<CacheStatus>()
+                .is_some_and(CacheStatus::is_hit);
+            let names = second.headers().keys_len();
+            let bytes = second.into_body().collect().await?.to_bytes();
+            if !is_hit
+                || has_status != (self.what == What::HitWithStatus)
+                || names != fields + 3
+                || bytes.len() != body
+            {
+                return Err("the second request was not answered as it should".into());
+            }
+            Ok(())
+        })
+    }
+
+    fn round(&mut self, request: Request<Empty<Bytes>>) {
+        match self.what {
+            What::Request => drop(black_box(request)),
+            What::Floor => {
+                drop(black_box(request));
+                black_box(self.floor());
+            }
+            What::Hit | What::HitWithStatus => {
+                black_box(self.hit(request));
+            }
+        }
+    }
+
+    fn floor(&self) -> Option<Response<Full<Bytes>>> {
+        let stored = self.table.get(black_box(KEY))?;
+        let mut response = Response::new(Full::new(stored.body.clone()));
+        *response.status_mut() = stored.status;
+        *response.headers_mut() = stored.headers.clone();
+        Some(response)
+    }
+
+    fn hit(
+        &mut self,
+        request: Request<Empty<Bytes>>,
+    ) -> Option<Response<ResponseBody<Full<Bytes>>>> {
+        let future = pin!(self.cache.call(request));
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(response)) => Some(response),
+            // What isn't a hit is never ready at the first poll.
+            Poll::Ready(Err(_)) | Poll::Pending => None,
+        }
+    }
+}
+
+/// Answers at once, always the same.
+#[derive(Clone, Debug)]
+struct Origin {
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Service<Request<Empty<Bytes>>> for Origin {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request<Empty<Bytes>>) -> Self::Future {
+        let mut response = Response::new(Full::new(self.body.clone()));
+        *response.headers_mut() = self.headers.clone();
+        ready(Ok(response))
+    }
+}
+
+/// The first of the fields that a static file usually has, their values slices of one buffer as hyper reads them.
+fn origin_fields(count: usize, body: usize) -> Result<HeaderMap, Failure> {
+    let length = body.to_string();
+    let fields = [
+        ("content-type", "text/javascript; charset=utf-8"),
+        ("content-length", &length),
+        ("cache-control", "public, max-age=31536000, immutable"),
+        ("etag", "\"3f9c2b7a-1a2b3c\""),
+        ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"),
+        ("date", "Thu, 01 Jan 2026 00:00:00 GMT"),
+        ("server", "nginx"),
+        ("accept-ranges", "bytes"),
+        (
+            "strict-transport-security",
+            "max-age=31536000; includeSubDomains",
+        ),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "SAMEORIGIN"),
+        (
+            "content-security-policy",
+            "default-src 'self'; img-src 'self' data:",
+        ),
+        ("referrer-policy", "strict-origin-when-cross-origin"),
+        ("access-control-allow-origin", "*"),
+        ("alt-svc", "h3=\":443\"; ma=86400"),
+        ("link", "</assets/app/main.css>; rel=preload; as=style"),
+        ("permissions-policy", "geolocation=(), camera=()"),
+        ("timing-allow-origin", "*"),
+        ("x-request-id", "6f1f2a9e-6b8f-4f0a-9a55-3a0f0f2b7c11"),
+        ("x-served-by", "web-17"),
+    ];
+    let buffer = Bytes::from(fields.map(|(_, value)| value).concat());
+    let mut headers = HeaderMap::with_capacity(count);
+    let mut at = 0;
+    for (name, value) in fields.into_iter().take(count) {
+        let value = buffer.slice(at..at + value.len());
+        at += value.len();
+        headers.insert(
+            HeaderName::try_from(name)?,
+            HeaderValue::from_maybe_shared(value)?,
+        );
+    }
+    Ok(headers)
+}
+
+/// What criterion measures: the cost of a round but for making its request.
+fn time() -> Result<(), Failure> {
+    let mut criterion = Criterion::default().configure_from_args();
+    for fields in FIELDS {
+        for body in BODIES {
+            let mut group = criterion.benchmark_group(format!("{fields} fields, {body} bytes"));
+            for what in What::ALL {
+                let mut subject = Subject::new(what, fields, body)?;
+                let request = subject.request.clone();
+                group.bench_function(what.name(), |bencher| {
+                    bencher.iter_batched(
+                        || request.clone(),
+                        |request| subject.round(request),
+                        BatchSize::SmallInput,
+                    );
+                });
+            }
+            group.finish();
+        }
+    }
+    criterion.final_summary();
+    Ok(())
+}
+
+/// The child: so many rounds of one subject.
+fn run(arguments: &[String]) -> Result<(), Failure> {
+    let [what, fields, body, rounds] = arguments else {
+        return Err("--run WHAT FIELDS BODY ROUNDS".into());
+    };
+    let what = What::ALL
+        .into_iter()
+        .find(|known| known.name() == what)
+        .ok_or("no such subject")?;
+    let mut subject = Subject::new(what, fields.parse()?, body.parse()?)?;
+    for _ in 0..rounds.parse()? {
+        let request = black_box(&subject.request).clone();
+        subject.round(request);
+    }
+    Ok(())
+}
+
+/// What a round costs.
+#[derive(Clone, Copy)]
+struct Cost {
+    instructions: f64,
+    allocations: f64,
+}
+
+fn count() -> Result<(), Failure> {
+    println!(
+        "| fields | body | subject | instructions | of the floor | allocations | of the floor's | target | met |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    let mut all_met = true;
+    for fields in FIELDS {
+        for body in BODIES {
+            let request = cost(What::Request, fields, body)?;
+            let mut floor = None;
+            for what in [What::Floor, What::Hit, What::HitWithStatus] {
+                let cost = cost(what, fields, body)?;
+                let instructions = cost.instructions - request.instructions;
+                let allocations = cost.allocations - request.allocations;
+                let floor = *floor.get_or_insert(Cost {
+                    instructions,
+                    allocations,
+                });
+                let ratio = instructions / floor.instructions;
+                let target = match what {
+                    What::Hit if fields == 8 => Some((2.0, 4.0)),
+                    What::HitWithStatus if fields == 8 => Some((2.5, 7.0)),
+                    _ => None,
+                };
+                let (target, met) = match target {
+                    Some((times, at_most)) => {
+                        let met = ratio <= times && allocations <= at_most;
+                        all_met &= met;
+                        (
+                            format!("{times:.1} and {at_most}"),
+                            if met { "yes" } else { "NO" },
+                        )
+                    }
+                    None => (String::new(), ""),
+                };
+                println!(
+                    "| {fields} | {body} | {} | {instructions:.0} | {ratio:.2} | {allocations:.2} | {:.0} | {target} | {met} |",
+                    what.name(),
+                    floor.allocations,
+                );
+            }
+        }
+    }
+    if all_met {
+        Ok(())
+    } else {
+        Err("a target is missed".into())
+    }
+}
+
+fn cost(what: What, fields: usize, body: usize) -> Result<Cost, Failure> {
+    let slope = |tool: &[&str], before: &str| -> Result<f64, Failure> {
+        let mut seen = [0.0; 2];
+        for (seen, rounds) in seen.iter_mut().zip(ROUNDS) {
+            *seen = valgrind(tool, before, what, fields, body, rounds)?;
+        }
+        Ok((seen[1] - seen[0]) / (ROUNDS[1] - ROUNDS[0]) as f64)
+    };
+    Ok(Cost {
+        instructions: slope(
+            &["--tool=callgrind", "--callgrind-out-file=/dev/null"],
+            "Collected :",
+        )?,
+        allocations: slope(
+            &["--tool=memcheck", "--undef-value-errors=no"],
+            "total heap usage:",
+        )?,
+    })
+}
+
+/// Runs this very program under a tool of valgrind, and reads the number behind `before` in what the tool says.
+fn valgrind(
+    tool: &[&str],
+    before: &str,
+    what: What,
+    fields: usize,
+    body: usize,
+    rounds: u64,
+) -> Result<f64, Failure> {
+    let output = Command::new("valgrind")
+        .args(tool)
+        .arg(std::env::current_exe()?)
+        .args(["--run", what.name()])
+        .args([fields.to_string(), body.to_string(), rounds.to_string()])
+        .output()
+        .map_err(|error| format!("valgrind: {error} (Debian's package is called the same)"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let number = said
+        .lines()
+        .find_map(|line| line.split_once(before))
+        .and_then(|(_, behind)| behind.split_whitespace().next())
+        .and_then(|number| number.replace(',', "").parse().ok());
+    match number {
+        Some(number) if output.status.success() => Ok(number),
+        _ => Err(format!("valgrind {}: {}\n{said}", tool.join(" "), output.status).into()),
+    }
+}

@@ -1,0 +1,13 @@
+//! The invariants of the design, each with tests that fail without it.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bounded;
+mod cheap;
+mod honest;
+mod once;
+mod one_name_one_thing;
+mod private;
+mod streaming;
+mod whole_or_nothing;
