@@ -1,23 +1,23 @@
 //! What has been invalidated, without a walk on look-up.
 //!
-//! Each invalidation advances the epoch. An object knows the epoch at which its fetch began; while
-//! that is the present one there is nothing to check. Otherwise the epoch at which its address was last
-//! invalidated decides, which stands in one place of a table of fixed size: addresses that share a place share its
-//! epoch, so that more is invalidated than asked for at times, and never less.
+//! Each invalidation advances the epoch. An object knows the epoch at which its fetch began; while that is the present
+//! one there is nothing to check. Otherwise the epoch at which its address was last invalidated decides. The last 16,384
+//! addresses are known exactly; older ones stand in a table of fixed size, where those that share a place share its epoch,
+//! so that more is invalidated than was asked for at times, and never less.
 
 use crate::store::{Epoch, Head, Object};
 use foldhash::quality::RandomState;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::{
+    collections::HashMap,
     fmt,
     hash::BuildHasher,
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-/// 512 KiB, made when the first invalidation comes.
+/// How many addresses are known exactly.
+const EXACT: usize = 1 << 14;
+/// Places for those that are not: 512 KiB, made when the first must move there.
 const PLACES: usize = 1 << 16;
 
 /// The epochs.
@@ -25,8 +25,14 @@ pub(crate) struct Invalidations {
     sequence: u64,
     epoch: AtomicU64,
     invalidating: Mutex<()>,
+    known: RwLock<Known>,
+}
+
+struct Known {
+    exact: HashMap<Box<str>, u64, RandomState>,
+    /// Empty until it is needed.
+    places: Box<[u64]>,
     hasher: RandomState,
-    places: LazyLock<Box<[AtomicU64]>>,
 }
 
 impl fmt::Debug for Invalidations {
@@ -45,8 +51,11 @@ impl Invalidations {
             sequence: hasher.hash_one(0_u8),
             epoch: AtomicU64::new(1),
             invalidating: Mutex::new(()),
-            hasher,
-            places: LazyLock::new(|| (0..PLACES).map(|_| AtomicU64::new(0)).collect()),
+            known: RwLock::new(Known {
+                exact: HashMap::default(),
+                places: Box::default(),
+                hasher,
+            }),
         }
     }
 
@@ -66,14 +75,14 @@ impl Invalidations {
     pub(crate) fn invalidate(&self, address: &str) {
         let _one = self.invalidating.lock();
         let next = self.number() + 1;
-        // The place first: who sees the new epoch must find it there.
-        self.place(address).store(next, Ordering::Release);
+        // The address first: who sees the new epoch must find it there.
+        self.known.write().add(address, next);
         self.epoch.store(next, Ordering::Release);
     }
 
     /// Whether an object has been invalidated since its fetch began.
     pub(crate) fn covers(&self, object: &Object) -> bool {
-        // The epoch before the place: the object may be stamped with it.
+        // The epoch before the address: the object may be stamped with it.
         let now = self.number();
         let checked = object.checked_epoch();
         if checked == now {
@@ -85,7 +94,7 @@ impl Invalidations {
         } else {
             0
         };
-        if self.place(address).load(Ordering::Acquire) > fetched.max(checked) {
+        if self.known.read().last(address) > fetched.max(checked) {
             return true;
         }
         object.checked_at(now);
@@ -94,13 +103,50 @@ impl Invalidations {
 
     /// Whether an address has been invalidated since an epoch of this sequence.
     pub(crate) fn invalidated_since(&self, address: &str, epoch: Epoch) -> bool {
-        self.place(address).load(Ordering::Acquire) > epoch.number
+        self.known.read().last(address) > epoch.number
+    }
+}
+
+impl Known {
+    fn add(&mut self, address: &str, epoch: u64) {
+        if self.exact.len() >= EXACT {
+            self.fold();
+        }
+        self.exact.insert(address.into(), epoch);
     }
 
-    fn place(&self, address: &str) -> &AtomicU64 {
+    /// The epoch at which an address was last invalidated, or a later one; 0 for never.
+    fn last(&self, address: &str) -> u64 {
+        let exact = self.exact.get(address).copied().unwrap_or(0);
+        if self.places.is_empty() {
+            exact
+        } else {
+            exact.max(self.places[self.place(address)])
+        }
+    }
+
+    fn place(&self, address: &str) -> usize {
         // PLACES is a power of two that fits.
-        let at = usize::try_from(self.hasher.hash_one(address) % PLACES as u64).unwrap_or(0);
-        &self.places[at]
+        usize::try_from(self.hasher.hash_one(address) % PLACES as u64).unwrap_or(0)
+    }
+
+    /// Moves the older half to the places.
+    fn fold(&mut self) {
+        if self.places.is_empty() {
+            self.places = vec![0; PLACES].into();
+        }
+        let mut epochs: Vec<u64> = self.exact.values().copied().collect();
+        let middle = epochs.len() / 2;
+        let (_, middle, _) = epochs.select_nth_unstable(middle);
+        let middle = *middle;
+        for (address, epoch) in self
+            .exact
+            .extract_if(|_, epoch| *epoch <= middle)
+            .collect::<Vec<_>>()
+        {
+            let place = self.place(&address);
+            self.places[place] = self.places[place].max(epoch);
+        }
     }
 }
 
@@ -155,5 +201,26 @@ mod tests {
         assert!(!invalidations.covers(&foreign));
         invalidations.invalidate("a/x");
         assert!(invalidations.covers(&foreign));
+    }
+
+    #[test]
+    fn over_the_bound_more_is_invalidated_and_never_less() {
+        let invalidations = Invalidations::new();
+        let objects: Vec<_> = (0..3 * EXACT)
+            .map(|number| object(&format!("a/{number}"), invalidations.epoch()))
+            .collect();
+        let others: Vec<_> = (0..1000)
+            .map(|number| object(&format!("b/{number}"), invalidations.epoch()))
+            .collect();
+        for object in &objects {
+            invalidations.invalidate(&object.head().address);
+        }
+        assert!(objects.iter().all(|object| invalidations.covers(object)));
+        assert!(invalidations.known.read().exact.len() <= EXACT);
+        let spared = others
+            .iter()
+            .filter(|object| !invalidations.covers(object))
+            .count();
+        assert!(spared > 400, "{spared} of 1000");
     }
 }

@@ -1,5 +1,32 @@
 #![doc = include_str!("../README.md")]
-#![cfg_attr(docsrs, feature(doc_cfg))]
+//!
+//! # How it is built
+//!
+//! The house has floors, and a module looks only at floors below its own:
+//!
+//! | floor | modules | what lives there |
+//! |---|---|---|
+//! | 3 the hall | [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
+//! | 2b machinery | [`store`], `coalesce`, `invalidation` | stateful parts behind small traits; no HTTP policy |
+//! | 2a | [`body`], [`fill`], [`clock`], [`error`], [`status`] | what the machinery is made of |
+//! | 1 pure rules | [`key`], [`freshness`], [`range`], [`conditional`], [`headers`], `policy`, `forward` | functions from values to values: no I/O, no async, no clock, no locks |
+//!
+//! A rule is changed on floor 1; floor 3 knows none. Time reaches floor 1 as an argument.
+//!
+//! # What must hold
+//!
+//! 1. *Once.* While an answer that several requests may share is being fetched, the inner service sees one request for it.
+//! 2. *As it arrives.* A follower gets bytes as soon as the leader has them; one copy in memory serves all.
+//! 3. *Whole or nothing.* A body that ends early is never stored, and its readers see an aborted body. (An HTTP/1.0 viewer of
+//!    a body without length can't see the difference.)
+//! 4. *Bounded.* Nothing grows with traffic without a bound that has a documented default.
+//! 5. *Nobody waits on the lost.* A leader whose viewer leaves, whose service panics or takes too long leaves no follower hanging.
+//! 6. *Nothing private* is shared, in `default()` and `rfc9111()`; [`CachePolicy`] says what CloudFront's profiles share.
+//! 7. *One name, one thing.* Two requests that differ in anything that the policy keys on never share an entry.
+//! 8. *Cheap.* A hit in memory: no boxed future, nothing to wait for, no lock held while a body is sent, no copy of the body.
+//! 9. *Honest.* What the cache did can be read off the response, and agrees with what it did.
+//!
+//! Each has tests of its name in `tests/invariants`.
 
 pub mod body;
 pub mod cache;

@@ -1,5 +1,7 @@
 //! The invariants of the design, each with tests that fail without it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
+
 #[path = "../common/mod.rs"]
 mod common;
 
