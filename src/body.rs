@@ -1,6 +1,9 @@
 //! Response bodies: the inner service's own, or one that the cache holds.
 
-use crate::{error::BodyError, fill::FillReader};
+use crate::{
+    error::{BodyError, BoxError},
+    fill::{Fill, FillReader},
+};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -12,8 +15,6 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-
-use crate::error::BoxError;
 
 /// A body that the cache holds, or is just fetching.
 pub struct StoredBody(Stored);
@@ -41,10 +42,6 @@ impl StoredBody {
     /// A body that a store reads from elsewhere than memory.
     pub fn boxed(body: impl Body<Data = Bytes, Error = BodyError> + Send + 'static) -> Self {
         Self(Stored::Boxed(Box::pin(body)))
-    }
-
-    pub(crate) fn fill(reader: FillReader) -> Self {
-        Self(Stored::Fill(reader))
     }
 
     fn poll_frame(
@@ -107,6 +104,18 @@ impl fmt::Debug for StoredBody {
             Stored::Boxed(_) => "boxed",
         };
         f.debug_tuple("StoredBody").field(&kind).finish()
+    }
+}
+
+/// Opens readers of a body from its beginning, while it may still be on its way.
+pub trait OpenBody: Send + Sync + 'static {
+    /// A reader; `None` when the beginning is gone.
+    fn open(&self) -> Option<StoredBody>;
+}
+
+impl OpenBody for Arc<Fill> {
+    fn open(&self) -> Option<StoredBody> {
+        self.reader().map(|reader| StoredBody(Stored::Fill(reader)))
     }
 }
 

@@ -7,7 +7,6 @@
 //! One reader that holds others up is cut off after `lag_timeout`; a sole reader is never.
 
 use crate::{
-    body::StoredBody,
     error::BodyError,
     sync::{Arc, Mutex},
 };
@@ -22,12 +21,6 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-
-/// Opens readers of a body from its beginning, while it may still be on its way.
-pub trait OpenBody: Send + Sync + 'static {
-    /// A reader; `None` when the beginning is gone.
-    fn open(&self) -> Option<StoredBody>;
-}
 
 /// How a passing fill treats its readers.
 #[derive(Clone, Copy, Debug)]
@@ -349,12 +342,6 @@ impl Fill {
             read: 0,
             finished: false,
         })
-    }
-}
-
-impl OpenBody for Arc<Fill> {
-    fn open(&self) -> Option<StoredBody> {
-        self.reader().map(StoredBody::fill)
     }
 }
 

@@ -5,7 +5,7 @@
 //! addresses are known exactly; older ones stand in a table of fixed size, where those that share a place share its epoch,
 //! so that more is invalidated than was asked for at times, and never less.
 
-use crate::store::{Epoch, Head, Object};
+use crate::epoch::Epoch;
 use foldhash::quality::RandomState;
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -80,25 +80,20 @@ impl Invalidations {
         self.epoch.store(next, Ordering::Release);
     }
 
-    /// Whether an object has been invalidated since its fetch began.
-    pub(crate) fn covers(&self, object: &Object) -> bool {
-        // The epoch before the address: the object may be stamped with it.
+    /// Checks what was fetched for `address` in the epoch `fetched`, and was last checked at the epoch numbered `checked`.
+    /// Gives the number that it is now checked at; `None` when it has been invalidated.
+    pub(crate) fn check(&self, address: &str, fetched: Epoch, checked: u64) -> Option<u64> {
+        // The epoch before the address: what is invalidated in between is checked again.
         let now = self.number();
-        let checked = object.checked_epoch();
         if checked == now {
-            return false;
+            return Some(now);
         }
-        let Head { epoch, address, .. } = object.head();
-        let fetched = if epoch.sequence == self.sequence {
-            epoch.number
+        let fetched = if fetched.sequence == self.sequence {
+            fetched.number
         } else {
             0
         };
-        if self.known.read().last(address) > fetched.max(checked) {
-            return true;
-        }
-        object.checked_at(now);
-        false
+        (self.known.read().last(address) <= fetched.max(checked)).then_some(now)
     }
 
     /// Whether an address has been invalidated since an epoch of this sequence.
@@ -153,73 +148,47 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{body::Chunks, freshness::Freshness, store::BodySource};
-
-    fn object(address: &str, epoch: Epoch) -> Object {
-        let freshness = Freshness {
-            received_at: 0,
-            initial_age: 0,
-            fresh_until: 0,
-            always_validate: false,
-            never_stale: false,
-        };
-        let head = Head {
-            status: http::StatusCode::OK,
-            headers: http::HeaderMap::new(),
-            freshness,
-            epoch,
-            address: address.into(),
-            upstream_status: None,
-        };
-        Object::new(head, BodySource::Memory(Chunks::new(Vec::new(), None)))
-    }
 
     #[test]
     fn what_was_fetched_before_is_covered_and_what_is_fetched_after_is_not() {
         let invalidations = Invalidations::new();
-        let (x, y) = (
-            object("a/x", invalidations.epoch()),
-            object("a/y", invalidations.epoch()),
-        );
-        assert!(!invalidations.covers(&x));
+        let before = invalidations.epoch();
+        let checked = invalidations.check("a/x", before, 0).unwrap();
         invalidations.invalidate("a/x");
-        assert!(invalidations.covers(&x) && !invalidations.covers(&y));
-        assert!(invalidations.covers(&x), "and stays so");
-        assert!(!invalidations.covers(&object("a/x", invalidations.epoch())));
+        assert_eq!(invalidations.check("a/x", before, checked), None);
+        assert_eq!(invalidations.check("a/x", before, 0), None, "and stays so");
+        assert!(invalidations.check("a/y", before, checked).is_some());
+        assert!(
+            invalidations
+                .check("a/x", invalidations.epoch(), 0)
+                .is_some()
+        );
     }
 
     #[test]
-    fn an_object_of_another_process_is_checked_in_full() {
+    fn what_another_process_fetched_is_checked_in_full() {
         let invalidations = Invalidations::new();
-        let foreign = object(
-            "a/x",
-            Epoch {
-                sequence: invalidations.sequence ^ 1,
-                number: 1000,
-            },
-        );
-        assert!(!invalidations.covers(&foreign));
+        let foreign = Epoch {
+            sequence: invalidations.sequence ^ 1,
+            number: 1000,
+        };
+        assert!(invalidations.check("a/x", foreign, 0).is_some());
         invalidations.invalidate("a/x");
-        assert!(invalidations.covers(&foreign));
+        assert_eq!(invalidations.check("a/x", foreign, 0), None);
     }
 
     #[test]
     fn over_the_bound_more_is_invalidated_and_never_less() {
         let invalidations = Invalidations::new();
-        let objects: Vec<_> = (0..3 * EXACT)
-            .map(|number| object(&format!("a/{number}"), invalidations.epoch()))
-            .collect();
-        let others: Vec<_> = (0..1000)
-            .map(|number| object(&format!("b/{number}"), invalidations.epoch()))
-            .collect();
-        for object in &objects {
-            invalidations.invalidate(&object.head().address);
+        let before = invalidations.epoch();
+        for number in 0..3 * EXACT {
+            invalidations.invalidate(&format!("a/{number}"));
         }
-        assert!(objects.iter().all(|object| invalidations.covers(object)));
+        let covered = |address: String| invalidations.check(&address, before, 0).is_none();
+        assert!((0..3 * EXACT).all(|number| covered(format!("a/{number}"))));
         assert!(invalidations.known.read().exact.len() <= EXACT);
-        let spared = others
-            .iter()
-            .filter(|object| !invalidations.covers(object))
+        let spared = (0..1000)
+            .filter(|number| !covered(format!("b/{number}")))
             .count();
         assert!(spared > 400, "{spared} of 1000");
     }

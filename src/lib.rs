@@ -8,8 +8,8 @@
 //! |---|---|---|
 //! | 3 the hall | [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
 //! | 2b machinery | [`store`], `coalesce`, `invalidation` | stateful parts behind small traits; no HTTP policy |
-//! | 2a | [`body`], [`fill`], [`clock`], [`error`], [`status`] | what the machinery is made of |
-//! | 1 pure rules | [`key`], [`freshness`], [`range`], [`conditional`], [`headers`], `policy`, `forward` | functions from values to values: no I/O, no async, no clock, no locks |
+//! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch` | what the machinery is made of |
+//! | 1 pure rules | `policy` over `forward`, [`freshness`], [`range`] and [`conditional`], over [`key`], over [`headers`] and [`error`] | functions from values to values: no I/O, no async, no clock, no locks |
 //!
 //! A rule is changed on floor 1; floor 3 knows none. Time reaches floor 1 as an argument.
 //!
@@ -33,6 +33,7 @@ pub mod cache;
 pub mod clock;
 mod coalesce;
 pub mod conditional;
+mod epoch;
 pub mod error;
 pub mod fill;
 mod forward;

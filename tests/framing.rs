@@ -10,6 +10,7 @@ mod support;
 
 use bytes::Bytes;
 use frontage::{CacheLayer, MemoryStore};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use http::{HeaderMap, Method, Request, Response, Version, header};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Incoming;
@@ -86,11 +87,11 @@ where
 /// What an origin does on a connection, once it has read a request.
 #[derive(Clone, Copy)]
 enum Step {
-    Send(&'static str),
+    Write(&'static str),
     /// Until the test opens the gate.
     Wait,
 }
-use Step::{Send, Wait};
+use Step::{Wait, Write};
 
 /// An origin that follows a script for each path, then closes the connection.
 struct Scripted {
@@ -117,7 +118,7 @@ async fn scripted(script: fn(&str) -> &'static [Step]) -> Scripted {
                 counter.add();
                 for step in script(request.split(' ').nth(1).unwrap()) {
                     match step {
-                        Send(text) => stream.write_all(text.as_bytes()).await?,
+                        Write(text) => stream.write_all(text.as_bytes()).await?,
                         Wait => opened.acquire().await.unwrap().forget(),
                     }
                 }
@@ -188,8 +189,12 @@ impl Raw {
     }
 
     async fn send(&mut self, request: &str) {
-        let request = format!("{request}\r\n\r\n").replace('\n', "\r\n").replace("\r\r", "\r");
-        within(self.stream.write_all(request.as_bytes())).await.unwrap();
+        let request = format!("{request}\r\n\r\n")
+            .replace('\n', "\r\n")
+            .replace("\r\r", "\r");
+        within(self.stream.write_all(request.as_bytes()))
+            .await
+            .unwrap();
     }
 
     /// Sends a request for `path` and takes the answer.
@@ -197,8 +202,27 @@ impl Raw {
         self.ask("GET", path, fields).await
     }
 
+    /// Sends a request for what an [`application`] begins, and ends only once the head is here: its length isn't known before.
+    async fn get_held(&mut self, path: &str, version: &str, gate: &Gate) -> Answer {
+        self.send(&format!(
+            "GET {path} {version}\nHost: edge\nTE: trailers\nX-Hold: 1"
+        ))
+        .await;
+        self.head().await;
+        gate.add_permits(1);
+        self.answer("GET").await.unwrap()
+    }
+
+    /// Waits for the head of an answer.
+    async fn head(&mut self) {
+        while !self.buffer.windows(4).any(|four| four == b"\r\n\r\n") {
+            assert!(self.more().await, "no head");
+        }
+    }
+
     async fn ask(&mut self, method: &str, path: &str, fields: &str) -> Answer {
-        self.send(&format!("{method} {path} HTTP/1.1\nHost: edge{fields}")).await;
+        self.send(&format!("{method} {path} HTTP/1.1\nHost: edge{fields}"))
+            .await;
         self.answer(method).await.unwrap()
     }
 
@@ -255,7 +279,11 @@ impl Raw {
     async fn answer(&mut self, method: &str) -> Result<Answer, Cut> {
         let cut = || Cut(String::new());
         let start = self.line().await.ok_or_else(cut)?;
-        let status = start.strip_prefix("HTTP/1.").expect("not a status line").get(2..5).unwrap();
+        let status = start
+            .strip_prefix("HTTP/1.")
+            .expect("not a status line")
+            .get(2..5)
+            .unwrap();
         let mut answer = Answer {
             fields: self.fields().await.ok_or_else(cut)?,
             framing: Framing::None,
@@ -263,9 +291,14 @@ impl Raw {
             trailers: Vec::new(),
             start: start.clone(),
         };
-        let length = answer.field("content-length").map(|length| length.parse().unwrap());
+        let length = answer
+            .field("content-length")
+            .map(|length| length.parse().unwrap());
         let coding = answer.field("transfer-encoding").map(str::to_owned);
-        assert!(length.is_none() || coding.is_none(), "framed twice: {answer:?}");
+        assert!(
+            length.is_none() || coding.is_none(),
+            "framed twice: {answer:?}"
+        );
         if method == "HEAD" || status == "304" || status == "204" {
             return Ok(answer);
         }
@@ -290,11 +323,17 @@ impl Raw {
                     let end = self.line().await.ok_or_else(|| Cut(answer.body.clone()))?;
                     assert_eq!(end, "", "a chunk is longer than its size says");
                 }
-                answer.trailers = self.fields().await.ok_or_else(|| Cut(answer.body.clone()))?;
+                answer.trailers = self
+                    .fields()
+                    .await
+                    .ok_or_else(|| Cut(answer.body.clone()))?;
             }
             (None, None) => {
                 let closes = answer.field("connection") == Some("close");
-                assert!(closes || start.starts_with("HTTP/1.0"), "not framed: {answer:?}");
+                assert!(
+                    closes || start.starts_with("HTTP/1.0"),
+                    "not framed: {answer:?}"
+                );
                 answer.framing = Framing::Close;
                 while self.more().await {}
                 let rest = std::mem::take(&mut self.buffer);
@@ -315,36 +354,44 @@ impl Raw {
 
 const SHORT_BY_LENGTH: &[Step] = &[
     Wait,
-    Send("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\nhello"),
+    Write("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\nhello"),
     Wait,
 ];
 const SHORT_CHUNKED: &[Step] = &[
     Wait,
-    Send("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"),
+    Write(
+        "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ),
     Wait,
 ];
 /// Cut inside a chunk.
 const SHORT_CHUNK: &[Step] = &[
     Wait,
-    Send("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\nf\r\nhello"),
+    Write(
+        "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\nf\r\nhello",
+    ),
     Wait,
 ];
 /// Cut by nonsense where a chunk should begin.
 const BROKEN_CHUNK: &[Step] = &[
     Wait,
-    Send("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"),
+    Write(
+        "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ),
     Wait,
-    Send("nonsense\r\n0\r\n\r\n"),
+    Write("nonsense\r\n0\r\n\r\n"),
 ];
 const SHORT_NOT_STORED: &[Step] = &[
     Wait,
-    Send("HTTP/1.1 200 OK\r\ncache-control: no-store\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"),
+    Write(
+        "HTTP/1.1 200 OK\r\ncache-control: no-store\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ),
     Wait,
 ];
 /// Shared, but not stored.
 const SHORT_FAILURE: &[Step] = &[
     Wait,
-    Send("HTTP/1.1 503 No\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"),
+    Write("HTTP/1.1 503 No\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"),
     Wait,
 ];
 
@@ -453,7 +500,15 @@ async fn a_shared_failure_that_is_cut_is_cut_for_all() {
 async fn curl_sees_an_incomplete_transfer() {
     let curl = |edge: &Edge, path: &str| {
         let mut curl = tokio::process::Command::new("curl");
-        curl.args(["-s", "-o", "/dev/null", "--noproxy", "*", "--max-time", "20"]);
+        curl.args([
+            "-s",
+            "-o",
+            "/dev/null",
+            "--noproxy",
+            "*",
+            "--max-time",
+            "20",
+        ]);
         curl.arg(format!("http://{}{path}", edge.address));
         curl
     };
@@ -467,7 +522,9 @@ async fn curl_sees_an_incomplete_transfer() {
         };
         until(|| asked.get() == times).await;
         let mut follower = Raw::connect(&edge).await;
-        follower.send(&format!("GET {path} HTTP/1.1\nHost: {}", edge.address)).await;
+        follower
+            .send(&format!("GET {path} HTTP/1.1\nHost: {}", edge.address))
+            .await;
         while !follower.buffer.windows(5).any(|five| five == b"hello") {
             assert!(follower.more().await);
         }
@@ -483,7 +540,7 @@ async fn curl_sees_an_incomplete_transfer() {
 #[tokio::test]
 async fn bytes_beyond_the_length_that_a_server_announces_are_not_the_bodys() {
     fn long(_path: &str) -> &'static [Step] {
-        &[Send(
+        &[Write(
             "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 5\r\n\r\nhello, world",
         )]
     }
@@ -520,7 +577,11 @@ async fn a_body_longer_than_its_length_is_never_stored_and_leaves_no_stray_bytes
         let before = asked.get();
         for times in 1..=2 {
             let mut viewer = Raw::connect(&edge).await;
-            viewer.send(&format!("GET {path} HTTP/1.1\nHost: edge\nConnection: close")).await;
+            viewer
+                .send(&format!(
+                    "GET {path} HTTP/1.1\nHost: edge\nConnection: close"
+                ))
+                .await;
             match viewer.answer("GET").await {
                 Ok(answer) => assert_eq!(answer.body, "hello"),
                 Err(Cut(body)) => assert!("hello".starts_with(&body), "{body}"),
@@ -538,26 +599,47 @@ fn pieces_of(pieces: &'static [&'static str]) -> Body {
     StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync()
 }
 
+/// Opens for the second halves of bodies that a request with `X-Hold` asks for.
+type Gate = Arc<Semaphore>;
+
+/// `0123456789`, in two halves.
+fn halves(held: Option<Gate>) -> Body {
+    let (first, second) = (pieces_of(&["01234"]), pieces_of(&["56789"]));
+    let second = async move {
+        if let Some(gate) = held {
+            gate.acquire().await.unwrap().forget();
+        }
+        second.into_data_stream()
+    };
+    let halves = first.into_data_stream().chain(second.flatten_stream());
+    StreamBody::new(halves.map_ok(http_body::Frame::data)).boxed_unsync()
+}
+
 /// What an application answers: `/sized`, `/unsized`, `/empty`, `/trailers`, and `/cut`.
-async fn application() -> (Counter, Edge) {
-    let asked = Counter::default();
-    let counter = asked.clone();
+async fn application() -> (Counter, Gate, Edge) {
+    let (asked, gate) = (Counter::default(), Gate::new(Semaphore::new(0)));
+    let (counter, closed) = (asked.clone(), gate.clone());
     let inner = service_fn(move |request: Request<Incoming>| {
         counter.add();
+        let is_held = request.headers().contains_key("x-hold");
+        let held = is_held.then(|| closed.clone());
         let response = Response::builder()
             .header("cache-control", "max-age=60")
             .header("content-type", "text/plain")
             .header("etag", "\"1\"");
         let response = match request.uri().path() {
-            "/sized" => response.header("content-length", "10").body(full("0123456789")),
-            "/unsized" => response.body(pieces_of(&["01234", "56789"])),
+            "/sized" => response
+                .header("content-length", "10")
+                .body(full("0123456789")),
+            "/unsized" => response.body(halves(held)),
             "/empty" => response.body(full("")),
             "/trailers" => {
                 let mut trailers = HeaderMap::new();
                 trailers.insert("x-sum", "45".parse().unwrap());
-                let body = pieces_of(&["01234", "56789"]);
-                let body = body.with_trailers(async { Some(Ok::<_, Broken>(trailers)) });
-                response.header("trailer", "x-sum").body(body.boxed_unsync())
+                let body = halves(held).with_trailers(async { Some(Ok::<_, Broken>(trailers)) });
+                response
+                    .header("trailer", "x-sum")
+                    .body(body.boxed_unsync())
             }
             "/cut" => {
                 let (feed, body) = fed();
@@ -571,7 +653,7 @@ async fn application() -> (Counter, Edge) {
         };
         async { Ok::<_, Infallible>(response.unwrap()) }
     });
-    (asked, edge(inner).await)
+    (asked, gate, edge(inner).await)
 }
 
 const IF_NONE_MATCH: &str = "\nIf-None-Match: \"1\"";
@@ -580,10 +662,13 @@ const BEYOND: &str = "\nRange: bytes=10-";
 
 #[tokio::test]
 async fn messages_follow_each_other_on_one_connection() {
-    let (asked, edge) = application().await;
+    let (asked, gate, edge) = application().await;
     let mut viewer = Raw::connect(&edge).await;
     for (path, cold) in [("/sized", Framing::Length), ("/unsized", Framing::Chunked)] {
-        let miss = viewer.get(path, "").await;
+        let miss = match cold {
+            Framing::Chunked => viewer.get_held(path, "HTTP/1.1", &gate).await,
+            _ => viewer.get(path, "").await,
+        };
         assert_eq!(miss.start, "HTTP/1.1 200 OK");
         assert_eq!((miss.body.as_str(), miss.framing), ("0123456789", cold));
         assert!(!miss.is_hit());
@@ -591,13 +676,19 @@ async fn messages_follow_each_other_on_one_connection() {
         for _ in 0..2 {
             let hit = viewer.get(path, "").await;
             assert_eq!(hit.start, "HTTP/1.1 200 OK");
-            assert_eq!((hit.body.as_str(), hit.framing), ("0123456789", Framing::Length));
+            assert_eq!(
+                (hit.body.as_str(), hit.framing),
+                ("0123456789", Framing::Length)
+            );
             assert!(hit.is_hit() && hit.field("age").is_some());
 
             let head = viewer.ask("HEAD", path, "").await;
             assert_eq!(head.start, "HTTP/1.1 200 OK");
             assert!(head.is_hit() && head.field("transfer-encoding").is_none());
-            assert!(matches!(head.field("content-length"), Some("10") | None), "{head:?}");
+            assert!(
+                matches!(head.field("content-length"), Some("10") | None),
+                "{head:?}"
+            );
 
             let unchanged = viewer.get(path, IF_NONE_MATCH).await;
             assert_eq!(unchanged.start, "HTTP/1.1 304 Not Modified");
@@ -613,7 +704,10 @@ async fn messages_follow_each_other_on_one_connection() {
 
             let beyond = viewer.get(path, BEYOND).await;
             assert_eq!(beyond.start, "HTTP/1.1 416 Range Not Satisfiable");
-            assert_eq!((beyond.body.as_str(), beyond.framing), ("", Framing::Length));
+            assert_eq!(
+                (beyond.body.as_str(), beyond.framing),
+                ("", Framing::Length)
+            );
             assert_eq!(beyond.field("content-range"), Some("bytes */10"));
 
             let conditional_head = viewer.ask("HEAD", path, IF_NONE_MATCH).await;
@@ -624,7 +718,10 @@ async fn messages_follow_each_other_on_one_connection() {
         let empty = viewer.get("/empty", "").await;
         assert_eq!((empty.body.as_str(), empty.framing), ("", Framing::Length));
         let none = viewer.get("/none", "").await;
-        assert_eq!((none.start.as_str(), none.body.as_str()), ("HTTP/1.1 404 Not Found", "none"));
+        assert_eq!(
+            (none.start.as_str(), none.body.as_str()),
+            ("HTTP/1.1 404 Not Found", "none")
+        );
     }
     assert_eq!(asked.get(), 4);
     let last = viewer.get("/sized", "\nConnection: close").await;
@@ -634,12 +731,18 @@ async fn messages_follow_each_other_on_one_connection() {
 
 #[tokio::test]
 async fn a_cold_head_and_a_cold_condition_leave_the_connection_in_order() {
-    let (_, edge) = application().await;
+    let (_, _gate, edge) = application().await;
     let mut viewer = Raw::connect(&edge).await;
     for path in ["/sized?1", "/unsized?1"] {
         let head = viewer.ask("HEAD", path, "").await;
-        assert_eq!((head.start.as_str(), head.is_hit()), ("HTTP/1.1 200 OK", false));
-        assert!(matches!(head.field("content-length"), Some("10") | None), "{head:?}");
+        assert_eq!(
+            (head.start.as_str(), head.is_hit()),
+            ("HTTP/1.1 200 OK", false)
+        );
+        assert!(
+            matches!(head.field("content-length"), Some("10") | None),
+            "{head:?}"
+        );
         let get = viewer.get(path, "").await;
         assert_eq!((get.body.as_str(), get.is_hit()), ("0123456789", false));
     }
@@ -652,43 +755,63 @@ async fn a_cold_head_and_a_cold_condition_leave_the_connection_in_order() {
     }
     let part = viewer.get("/sized?3", RANGE).await;
     assert_eq!(part.body, "0123456789", "the application knows no ranges");
-    viewer.send("GET /sized?2 HTTP/1.1\nHost: edge\nConnection: close").await;
+    viewer
+        .send("GET /sized?2 HTTP/1.1\nHost: edge\nConnection: close")
+        .await;
     assert!(viewer.answer("GET").await.unwrap().is_hit());
     viewer.closed().await;
 }
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let (_, edge) = application().await;
+    let (_, gate, edge) = application().await;
     let mut viewer = Raw::connect(&edge).await;
     viewer.get("/sized", "").await;
     let get = "GET /sized HTTP/1.1\nHost: edge";
     let head = "HEAD /sized HTTP/1.1\nHost: edge";
-    let miss = "GET /unsized HTTP/1.1\nHost: edge";
+    let miss = "GET /unsized HTTP/1.1\nHost: edge\nX-Hold: 1";
     viewer
-        .send(&format!("{get}\n\n{head}\n\n{get}{RANGE}\n\n{miss}\n\n{get}{IF_NONE_MATCH}\n\n{get}"))
+        .send(&format!(
+            "{get}\n\n{head}\n\n{get}{RANGE}\n\n{miss}\n\n{get}{IF_NONE_MATCH}\n\n{get}"
+        ))
         .await;
     assert_eq!(viewer.answer("GET").await.unwrap().body, "0123456789");
     viewer.answer("HEAD").await.unwrap();
     assert_eq!(viewer.answer("GET").await.unwrap().body, "234");
+    until(|| edge.waiting.get() == 2).await;
+    viewer.head().await;
+    gate.add_permits(1);
     let miss = viewer.answer("GET").await.unwrap();
-    assert_eq!((miss.body.as_str(), miss.framing), ("0123456789", Framing::Chunked));
+    assert_eq!(
+        (miss.body.as_str(), miss.framing),
+        ("0123456789", Framing::Chunked)
+    );
     viewer.answer("GET").await.unwrap();
     assert_eq!(viewer.answer("GET").await.unwrap().body, "0123456789");
 }
 
 #[tokio::test]
 async fn a_viewer_of_http_1_0_gets_no_chunks() {
-    let (_, edge) = application().await;
+    let (_, gate, edge) = application().await;
     for path in ["/sized", "/unsized"] {
         for hit in [false, true] {
             let mut viewer = Raw::connect(&edge).await;
-            viewer.send(&format!("GET {path} HTTP/1.0\nHost: edge")).await;
-            let answer = viewer.answer("GET").await.unwrap();
+            let cold_and_unsized = path == "/unsized" && !hit;
+            let answer = if cold_and_unsized {
+                viewer.get_held(path, "HTTP/1.0", &gate).await
+            } else {
+                viewer
+                    .send(&format!("GET {path} HTTP/1.0\nHost: edge"))
+                    .await;
+                viewer.answer("GET").await.unwrap()
+            };
             assert_eq!(answer.start, "HTTP/1.0 200 OK");
             assert_eq!((answer.body.as_str(), answer.is_hit()), ("0123456789", hit));
-            let cold_and_unsized = path == "/unsized" && !hit;
-            let framing = if cold_and_unsized { Framing::Close } else { Framing::Length };
+            let framing = if cold_and_unsized {
+                Framing::Close
+            } else {
+                Framing::Length
+            };
             assert_eq!(answer.framing, framing);
             viewer.closed().await;
         }
@@ -704,18 +827,23 @@ async fn a_viewer_of_http_1_0_gets_no_chunks() {
     let mut viewer = Raw::connect(&edge).await;
     viewer.send("GET /cut HTTP/1.0\nHost: edge").await;
     let answer = viewer.answer("GET").await.unwrap();
-    assert_eq!((answer.body.as_str(), answer.framing), ("01234", Framing::Close));
+    assert_eq!(
+        (answer.body.as_str(), answer.framing),
+        ("01234", Framing::Close)
+    );
 }
 
 #[tokio::test]
 async fn trailers_are_stored_and_replayed_over_http_1() {
-    let (asked, edge) = application().await;
+    let (asked, gate, edge) = application().await;
     let mut viewer = Raw::connect(&edge).await;
     for hit in [false, true, true] {
-        let answer = viewer.get("/trailers", "\nTE: trailers").await;
+        let answer = match hit {
+            false => viewer.get_held("/trailers", "HTTP/1.1", &gate).await,
+            true => viewer.get("/trailers", "\nTE: trailers").await,
+        };
         assert_eq!((answer.body.as_str(), answer.is_hit()), ("0123456789", hit));
-        assert_eq!(answer.framing, Framing::Chunked);
-        assert_eq!(answer.trailers, [("x-sum".to_owned(), "45".to_owned())]);
+        assert_trailed(&answer);
     }
     assert_eq!(asked.get(), 1);
     // A part has none.
@@ -724,6 +852,20 @@ async fn trailers_are_stored_and_replayed_over_http_1() {
     let head = viewer.ask("HEAD", "/trailers", "").await;
     assert!(head.is_hit());
     assert_eq!(viewer.get("/sized", "").await.body, "0123456789");
+}
+
+fn assert_trailed(answer: &Answer) {
+    assert_eq!(answer.framing, Framing::Chunked);
+    assert_eq!(answer.trailers, [("x-sum".to_owned(), "45".to_owned())]);
+}
+
+#[tokio::test]
+async fn trailers_that_are_there_before_the_head_is_sent_are_not_lost() {
+    let (_, _gate, edge) = application().await;
+    let mut viewer = Raw::connect(&edge).await;
+    let answer = viewer.get("/trailers", "\nTE: trailers").await;
+    assert_eq!((answer.body.as_str(), answer.is_hit()), ("0123456789", false));
+    assert_trailed(&answer);
 }
 
 struct Http2(hyper::client::conn::http2::SendRequest<NoBody>);
@@ -738,8 +880,15 @@ impl Http2 {
         Self(sender)
     }
 
-    async fn ask(&mut self, method: Method, path: &str, fields: &[(&str, &str)]) -> Response<Incoming> {
-        let mut request = Request::builder().method(method).uri(format!("http://edge{path}"));
+    async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Response<Incoming> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://edge{path}"));
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
@@ -753,30 +902,45 @@ impl Http2 {
 }
 
 fn is_hit<B>(response: &Response<B>) -> bool {
-    response.headers()["cache-status"].to_str().unwrap().contains("; hit")
+    response.headers()["cache-status"]
+        .to_str()
+        .unwrap()
+        .contains("; hit")
 }
 
 fn length<B>(response: &Response<B>) -> Option<&str> {
-    response.headers().get(header::CONTENT_LENGTH).map(|length| length.to_str().unwrap())
+    response
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .map(|length| length.to_str().unwrap())
 }
 
 #[tokio::test]
 async fn over_http_2_each_kind_of_answer_is_whole() {
-    let (asked, edge) = application().await;
+    let (asked, _gate, edge) = application().await;
     let mut viewer = Http2::connect(&edge).await;
     for path in ["/sized", "/unsized"] {
         for hit in [false, true, true] {
             let response = viewer.get(path, &[]).await;
-            assert_eq!((response.version(), is_hit(&response)), (Version::HTTP_2, hit));
+            assert_eq!(
+                (response.version(), is_hit(&response)),
+                (Version::HTTP_2, hit)
+            );
             assert_eq!(text(response.into_body()).await.unwrap(), "0123456789");
         }
         let head = viewer.ask(Method::HEAD, path, &[]).await;
-        assert!(is_hit(&head) && matches!(length(&head), Some("10") | None), "{head:?}");
+        assert!(
+            is_hit(&head) && matches!(length(&head), Some("10") | None),
+            "{head:?}"
+        );
         assert_eq!(text(head.into_body()).await.unwrap(), "");
 
         let unchanged = viewer.get(path, &[("if-none-match", "\"1\"")]).await;
         assert_eq!(unchanged.status(), 304);
-        assert!(matches!(length(&unchanged), Some("10") | None), "{unchanged:?}");
+        assert!(
+            matches!(length(&unchanged), Some("10") | None),
+            "{unchanged:?}"
+        );
         assert_eq!(text(unchanged.into_body()).await.unwrap(), "");
 
         let part = viewer.get(path, &[("range", "bytes=2-4")]).await;
@@ -792,7 +956,7 @@ async fn over_http_2_each_kind_of_answer_is_whole() {
 
 #[tokio::test]
 async fn trailers_are_stored_and_replayed_over_http_2() {
-    let (asked, edge) = application().await;
+    let (asked, _gate, edge) = application().await;
     let mut viewer = Http2::connect(&edge).await;
     for hit in [false, true, true] {
         let response = viewer.get("/trailers", &[("te", "trailers")]).await;
@@ -806,7 +970,7 @@ async fn trailers_are_stored_and_replayed_over_http_2() {
 
 #[tokio::test]
 async fn over_http_2_a_body_that_is_cut_is_reset_and_the_connection_lives() {
-    let (asked, edge) = application().await;
+    let (asked, _gate, edge) = application().await;
     let mut viewer = Http2::connect(&edge).await;
     for times in 1..=2 {
         let response = viewer.get("/cut", &[]).await;

@@ -47,7 +47,11 @@ fuzz_target!(|input: Input| {
     };
     let (mut request, mut stored) = (HeaderMap::new(), HeaderMap::new());
     for line in &input.none_match {
-        let line = line.iter().map(Tag::value).collect::<Vec<_>>().join(&b", "[..]);
+        let line = line
+            .iter()
+            .map(Tag::value)
+            .collect::<Vec<_>>()
+            .join(&b", "[..]);
         request.append(header::IF_NONE_MATCH, value(&line));
     }
     if input.star {
@@ -74,7 +78,10 @@ fuzz_target!(|input: Input| {
     } else if !input.none_match.is_empty() {
         let tags = input.none_match.iter().flatten();
         let asked: Vec<_> = tags.map(Tag::opaque).collect();
-        input.etag.as_ref().is_some_and(|etag| asked.contains(&etag.opaque()))
+        input
+            .etag
+            .as_ref()
+            .is_some_and(|etag| asked.contains(&etag.opaque()))
     } else {
         let millis = |date: &Option<Date>| {
             date.as_ref()

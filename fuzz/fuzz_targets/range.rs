@@ -40,7 +40,11 @@ struct Input {
 fuzz_target!(|input: Input| {
     let zeros = "0".repeat(usize::from(input.zeros));
     let (text, first, last) = match &input.asked {
-        Asked::Between(first, last) => (format!("{zeros}{first}-{zeros}{last}"), Some(*first), Some(*last)),
+        Asked::Between(first, last) => (
+            format!("{zeros}{first}-{zeros}{last}"),
+            Some(*first),
+            Some(*last),
+        ),
         Asked::Near(first, count) => {
             let (first, last) = (u64::from(*first), u64::from(*first) + u64::from(*count));
             (format!("{first}-{last}"), Some(first), Some(last))

@@ -22,7 +22,10 @@ impl ReadBody for Elsewhere {
 }
 
 fn read(bytes: &[u8]) -> Option<Record> {
-    Record::from_bytes(bytes, |length| BodySource::Elsewhere(Arc::new(Elsewhere(length)))).ok()
+    Record::from_bytes(bytes, |length| {
+        BodySource::Elsewhere(Arc::new(Elsewhere(length)))
+    })
+    .ok()
 }
 
 fuzz_target!(|bytes: &[u8]| {

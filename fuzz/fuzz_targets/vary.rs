@@ -51,7 +51,10 @@ fuzz_target!(|input: Input| {
     let shared = usize::from(input.shared).min(input.fields.len());
     let other = map(input.fields[..shared].iter().chain(&input.others));
     let (key, other_key) = (VariantKey::of(&names, &one), VariantKey::of(&names, &other));
-    assert_eq!(key == other_key, selecting(&names, &one) == selecting(&names, &other));
+    assert_eq!(
+        key == other_key,
+        selecting(&names, &one) == selecting(&names, &other)
+    );
     assert_eq!(VariantKey::from_bytes(key.as_bytes()), key);
 });
 
@@ -79,7 +82,11 @@ fn check_vary(response: &HeaderMap) {
             assert!(fields.is_sorted_by(|a, b| a.as_str() < b.as_str()));
             assert!(members.iter().all(is_name));
             for member in members {
-                assert!(fields.iter().any(|name| member.eq_ignore_ascii_case(name.as_str().as_bytes())));
+                assert!(
+                    fields
+                        .iter()
+                        .any(|name| member.eq_ignore_ascii_case(name.as_str().as_bytes()))
+                );
             }
         }
         other => panic!("{other:?}"),

@@ -1,13 +1,16 @@
 //! The state that layers share.
 
-use super::{fetch::Outcome, marks::Marks};
+use super::{
+    flight::{FlightKey, Outcome},
+    marks::Marks,
+};
 use crate::{
     clock::{Clock, SystemClock},
     coalesce::Coalescer,
     error::ConfigError,
     fill::Window,
     invalidation::Invalidations,
-    key::{CacheKey, Namespace, VariantKey},
+    key::Namespace,
     store::{MemoryStore, Store},
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -51,16 +54,6 @@ pub(super) struct Shared<St> {
     pub(super) invalidations: Invalidations,
     pub(super) limits: Limits,
     pub(super) clock: Arc<dyn Clock>,
-}
-
-/// What is fetched once.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FlightKey {
-    pub(super) key: CacheKey,
-    /// A `HEAD` may follow a `GET`, a `GET` never a `HEAD`.
-    pub(super) head: bool,
-    /// Known once a response said what it varies by.
-    pub(super) variant: Option<VariantKey>,
 }
 
 #[derive(Clone, Debug)]

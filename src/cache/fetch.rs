@@ -2,201 +2,39 @@
 
 use super::{
     CacheCore,
-    core::FlightKey,
-    flow::{Asked, Flow},
+    asked::Asked,
+    carry::Sink,
+    confirm::{Confirmed, confirm},
+    flight::{FlightLanding, Outcome, SharedAnswer},
     future::CallWhenReady,
-    layer::Settings,
     lookup::{Found, LookUp},
     respond::{self, Viewer},
+    settings::Settings,
+    spawn::spawn,
     storing::{Storage, Storing},
 };
 use crate::{
-    body::{ResponseBody, StoredBody, poll_inner},
-    coalesce::Landing,
+    body::{ResponseBody, StoredBody},
     conditional,
-    error::{BodyError, BoxError},
-    fill::{FillWriter, Gone, OpenBody, Window},
+    error::BoxError,
     forward,
     freshness::{self, Forward},
-    headers::{
-        APPENDED_SLOTS, RequestFacts, content_length, merge_not_modified, remove_hop_by_hop,
-    },
-    key::VariantKey,
+    headers::{RequestFacts, content_length, remove_hop_by_hop},
     status::{CacheStatus, Detail},
-    store::{Expected, Head, Object, Part, Record, Store, Written},
+    store::Store,
 };
-use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
-use std::{
-    future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
 use tokio::sync::oneshot;
 use tower_service::Service;
-use tracing::Instrument;
-
-/// Spawns a task that carries the present span: the one place that does.
-pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-    tokio::spawn(task.in_current_span());
-}
-
-pub(super) type FlightLanding = Landing<FlightKey, Outcome>;
-
-/// What the followers of a flight are told.
-pub(super) enum Outcome {
-    /// An answer whose body is on its way, and a reader of it; none for who comes after its beginning is gone.
-    Shared(Arc<SharedAnswer>, Option<StoredBody>),
-    /// A stored object, found or confirmed.
-    Object(Object, CacheStatus),
-    /// The answer can't be shared, and neither can the next.
-    Uncacheable(Detail),
-    /// The answer was for the leader's request only: somebody else may lead.
-    Again,
-    /// There was no answer.
-    Failed(StatusCode),
-}
-
-/// The head of an answer that several get.
-pub(super) struct SharedAnswer {
-    status: StatusCode,
-    headers: HeaderMap,
-    /// Fields that only the leader gets (`no-cache="..."`).
-    without: Vec<HeaderName>,
-    received_at: u64,
-    ttl: Option<i64>,
-    stored: bool,
-    detail: Option<Detail>,
-    /// Which requests it is for.
-    pub(super) vary: Option<(Box<[HeaderName]>, VariantKey)>,
-}
-
-impl SharedAnswer {
-    pub(super) fn status_for(&self, forward: Forward) -> CacheStatus {
-        CacheStatus {
-            ttl: self.ttl,
-            stored: self.stored,
-            detail: self.detail,
-            ..CacheStatus::forwarded(forward)
-        }
-    }
-
-    /// The answer for a follower: without what was meant for the leader only.
-    pub(super) fn for_follower<B>(
-        &self,
-        settings: &Settings,
-        viewer: &Viewer<'_>,
-        body: StoredBody,
-        status: CacheStatus,
-    ) -> Response<ResponseBody<B>> {
-        let mut headers = self.headers.clone();
-        for name in &self.without {
-            headers.remove(name);
-        }
-        self.respond(settings, viewer, headers, body, status)
-    }
-
-    /// The answer for one of them: its own condition is answered here.
-    fn respond<B>(
-        &self,
-        settings: &Settings,
-        viewer: &Viewer<'_>,
-        mut headers: HeaderMap,
-        mut body: StoredBody,
-        mut status: CacheStatus,
-    ) -> Response<ResponseBody<B>> {
-        let mut code = self.status;
-        if viewer.facts.conditional
-            && conditional::is_not_modified(viewer.headers, self.status, &headers, self.received_at)
-        {
-            status.forward_status = Some(self.status);
-            code = StatusCode::NOT_MODIFIED;
-            crate::headers::remove_representation_metadata(&mut headers);
-            body = StoredBody::empty();
-        } else if *viewer.method == Method::HEAD {
-            body = StoredBody::empty();
-        }
-        let mut response = Response::new(ResponseBody::stored(body));
-        *response.status_mut() = code;
-        *response.headers_mut() = headers;
-        respond::annotate(settings, &mut response, status);
-        response
-    }
-}
-
-/// What a 304 made of a stored object.
-pub(super) struct Confirmed {
-    pub(super) object: Object,
-    pub(super) stored: bool,
-    /// Others may use it, too.
-    shareable: bool,
-}
-
-/// Merges a 304 into the object that it confirms, and stores the result (RFC 9111 sections 3.2 and 4.3.4).
-pub(super) async fn confirm<St: Store>(
-    core: &CacheCore<St>,
-    storing: &Storing<St>,
-    object: &Object,
-    part: Part,
-    not_modified: &HeaderMap,
-) -> Confirmed {
-    let old = object.head();
-    let mut fields = old.headers.clone();
-    for name in APPENDED_SLOTS {
-        fields.remove(name);
-    }
-    merge_not_modified(&mut fields, not_modified.clone());
-    let store = &core.shared().store;
-    let key = storing.key();
-    match storing.judge(old.status, &fields) {
-        Ok(accepted) => {
-            let mut head = storing.head(old.status, &fields, &accepted);
-            head.upstream_status = head.upstream_status.or_else(|| old.upstream_status.clone());
-            let shareable = accepted.usable;
-            if !shareable {
-                let shared = core.shared();
-                shared.marks.mark(key, shared.clock.now());
-            }
-            let confirmed = object.with_head(head);
-            let expected = Expected::Version(object.version());
-            let stored = store
-                .swap(key, part, expected, Some(Record::Object(confirmed.clone())))
-                .await;
-            Confirmed {
-                object: confirmed,
-                stored: stored.unwrap_or(false),
-                shareable,
-            }
-        }
-        Err(refusal) => {
-            // It may not be kept any longer, but this answer is confirmed.
-            tracing::debug!(%key, reason = refusal.as_str(), "a 304 forbids what was stored");
-            let _removed = store
-                .swap(key, part, Expected::Version(object.version()), None)
-                .await;
-            let (headers, upstream_status) = respond::fields_to_store(&fields, &[]);
-            let head = Head {
-                headers,
-                upstream_status,
-                ..old.clone()
-            };
-            Confirmed {
-                object: object.with_head(head),
-                stored: false,
-                shareable: false,
-            }
-        }
-    }
-}
 
 /// A fetch to be started.
 pub(super) struct Fetch<S, St, ReqBody> {
-    pub(super) flow: Flow<S, St, ReqBody>,
+    pub(super) asked: Asked<St>,
+    pub(super) inner: S,
+    pub(super) body: ReqBody,
     pub(super) landing: FlightLanding,
     pub(super) found: Found,
 }
@@ -260,7 +98,9 @@ where
 {
     async fn run(self, leader: oneshot::Sender<Answer<ResBody, S::Error>>) {
         let Self {
-            flow,
+            asked,
+            inner,
+            body,
             landing,
             mut found,
         } = self;
@@ -269,7 +109,6 @@ where
             leader,
         };
         // Between the look-up and the flight, another may have ended.
-        let asked = &flow.asked;
         if !asked
             .settings
             .policy
@@ -293,19 +132,14 @@ where
         }
 
         let forward = found.forward();
-        let Flow {
-            asked:
-                Asked {
-                    core,
-                    settings,
-                    mut parts,
-                    facts,
-                    key,
-                },
-            inner,
-            body,
-        } = flow;
-        let conditions = super::flow::viewer_fields(&parts.headers);
+        let Asked {
+            core,
+            settings,
+            mut parts,
+            facts,
+            key,
+        } = asked;
+        let conditions = respond::viewer_fields(&parts.headers);
         let storing = Storing::new(&core, &settings, key, &parts, &facts);
         let led = Led {
             core,
@@ -540,171 +374,11 @@ impl<St: Store> Led<St> {
         let Waiting { mut others, leader } = waiting;
         // Each who waits gets its reader now, before a window moves.
         others.land(move || Outcome::Shared(answer.clone(), opener.open()));
-        if sink.storage.is_none() {
+        if !sink.stores() {
             others.close();
         }
         drop(leader.send(Ok(to_leader)));
         let fetch_timeout = limits.fetch_timeout;
         sink.carry(pin!(body), others, fetch_timeout).await;
-    }
-}
-
-/// Where a body goes: to the store, to those who read, or both.
-struct Sink<St: Store> {
-    storage: Option<Storage<St>>,
-    /// Feeds those who read when the store can't.
-    passing: Option<FillWriter>,
-    announced: Option<u64>,
-    written: u64,
-}
-
-impl<St: Store> Sink<St> {
-    fn new(storage: Option<Storage<St>>, announced: Option<u64>, window: Window) -> Self {
-        let passing = match storage.as_ref().and_then(Storage::opener) {
-            Some(_) => None,
-            None => Some(FillWriter::passing(announced, window)),
-        };
-        Self {
-            storage,
-            passing,
-            announced,
-            written: 0,
-        }
-    }
-
-    fn opener(&self) -> Arc<dyn OpenBody> {
-        match (
-            &self.passing,
-            self.storage.as_ref().and_then(Storage::opener),
-        ) {
-            (Some(passing), _) => Arc::new(passing.opener()),
-            (None, Some(opener)) => opener,
-            (None, None) => Arc::new(NoReaders),
-        }
-    }
-
-    fn has_readers(&self) -> bool {
-        self.passing.as_ref().is_some_and(FillWriter::has_readers)
-            || self.storage.as_ref().is_some_and(Storage::has_readers)
-    }
-
-    /// Ready when nobody reads and nothing is stored.
-    fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(storage) = &mut self.storage {
-            return storage.poll_abandoned(cx);
-        }
-        match &mut self.passing {
-            Some(passing) => passing.poll_abandoned(cx),
-            None => Poll::Ready(()),
-        }
-    }
-
-    async fn carry<B>(mut self, mut body: Pin<&mut B>, mut others: FlightLanding, stall: Duration)
-    where
-        B: Body,
-        B::Error: Into<BoxError>,
-    {
-        loop {
-            let next = poll_fn(|cx| {
-                // A panic in a body is its own end only.
-                let polled = catch_unwind(AssertUnwindSafe(|| poll_inner(body.as_mut(), cx)));
-                match polled {
-                    Ok(Poll::Ready(frame)) => Poll::Ready(Some(frame)),
-                    Err(_panic) => Poll::Ready(Some(Some(Err(BodyError::panicked())))),
-                    Ok(Poll::Pending) => self.poll_abandoned(cx).map(|()| None),
-                }
-            });
-            let frame = match tokio::time::timeout(stall, next).await {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return,
-                Err(_elapsed) if self.has_readers() => continue,
-                // Nobody waits for it, and it stands still.
-                Err(_elapsed) => return,
-            };
-            let frame = match frame {
-                None => return self.finish(None).await,
-                Some(Err(error)) => return self.fail(&error),
-                Some(Ok(frame)) => frame,
-            };
-            match frame.into_data() {
-                Ok(chunk) => {
-                    self.written += chunk.len() as u64;
-                    if let Some(announced) =
-                        self.announced.filter(|announced| self.written > *announced)
-                    {
-                        let error = BodyError::wrong_length(announced, self.written);
-                        return self.fail(&error);
-                    }
-                    match self.write(&chunk).await {
-                        Written::Kept => {}
-                        Written::Passed => others.close(),
-                        Written::Gone => return,
-                    }
-                }
-                Err(frame) => {
-                    if let Ok(trailers) = frame.into_trailers() {
-                        return self.finish(Some(trailers)).await;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn write(&mut self, chunk: &Bytes) -> Written {
-        if let Some(passing) = &mut self.passing {
-            match poll_fn(|cx| passing.poll_room(cx)).await {
-                Ok(()) => passing.push(chunk.clone()),
-                Err(Gone) if self.storage.is_none() => return Written::Gone,
-                Err(Gone) => {}
-            }
-        }
-        let Some(storage) = &mut self.storage else {
-            return Written::Passed;
-        };
-        let written = poll_fn(|cx| storage.poll_write(cx, chunk)).await;
-        if written == Written::Gone && self.passing.as_ref().is_some_and(FillWriter::has_readers) {
-            // The store gave up; those who read don't.
-            self.storage = None;
-            return Written::Passed;
-        }
-        written
-    }
-
-    async fn finish(mut self, trailers: Option<HeaderMap>) {
-        if let Some(announced) = self
-            .announced
-            .filter(|announced| self.written != *announced)
-        {
-            let error = BodyError::wrong_length(announced, self.written);
-            return self.fail(&error);
-        }
-        if let Some(passing) = &mut self.passing {
-            passing.finish(trailers.clone());
-        }
-        if let Some(storage) = self.storage.take() {
-            storage.commit(trailers).await;
-        }
-    }
-
-    fn fail(mut self, error: &BodyError) {
-        tracing::debug!(
-            error = error as &dyn std::error::Error,
-            "a body was cut short"
-        );
-        if let Some(passing) = &mut self.passing {
-            passing.fail(error.clone());
-        }
-        if let Some(storage) = &mut self.storage {
-            storage.fail(error.clone());
-        }
-    }
-}
-
-/// Neither a store that can be read nor a window: no body has this.
-struct NoReaders;
-
-impl OpenBody for NoReaders {
-    fn open(&self) -> Option<StoredBody> {
-        None
     }
 }

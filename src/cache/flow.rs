@@ -1,30 +1,30 @@
 //! A request that the store alone could not answer: alone, leading a fetch, or following one.
 
 use super::{
-    CacheCore,
-    core::FlightKey,
-    fetch::{self, Fetch, Outcome, SharedAnswer},
+    asked::Asked,
+    confirm::confirm,
+    fetch::{self, Fetch},
+    flight::{FlightKey, FlightLanding, Outcome},
     future::CallWhenReady,
-    layer::Settings,
-    lookup::{Found, LookUp, judge},
+    lookup::{Found, LookUp},
     respond::{self, Viewer},
     storing::Storing,
 };
 use crate::{
-    body::{ResponseBody, StoredBody},
+    body::ResponseBody,
     coalesce::Joined,
     conditional,
     error::BoxError,
     forward,
     freshness::{Forward, Refusal},
-    headers::{RequestFacts, remove_hop_by_hop},
-    key::{CacheKey, VariantKey},
+    headers::remove_hop_by_hop,
+    key::VariantKey,
     status::{CacheStatus, Detail},
-    store::{Object, Store},
+    store::Store,
 };
-use http::{HeaderMap, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::time::Duration;
 use tower_service::Service;
 
 /// How often a follower may find that another's fetch was not for it before it goes alone.
@@ -37,82 +37,10 @@ pub(super) struct Flow<S, St, ReqBody> {
     pub(super) body: ReqBody,
 }
 
-/// What is asked, of which cache. Apart from service and body, which needn't be `Sync`.
-pub(super) struct Asked<St> {
-    pub(super) core: CacheCore<St>,
-    pub(super) settings: Arc<Settings>,
-    pub(super) parts: Parts,
-    pub(super) facts: RequestFacts,
-    pub(super) key: CacheKey,
-}
-
 /// How far the look-up came before the request got here.
 pub(super) enum First<St: Store> {
     LookUp(LookUp<St>),
     Found(Found, Option<VariantKey>),
-}
-
-impl<St: Store> Asked<St> {
-    /// Requests that neither lead a fetch nor follow one.
-    #[allow(
-        clippy::option_option,
-        reason = "whether, and whether there is something to say about it"
-    )]
-    fn must_go_alone(&self) -> Option<Option<Detail>> {
-        let policy = &self.settings.policy;
-        let core = self.core.shared();
-        // CloudFront forwards the viewer's conditions, so that the answer may be a 304 for this viewer only.
-        let conditional = policy.is_cloudfront() && self.facts.conditional;
-        if self.facts.range || conditional || !policy.collapses() {
-            return Some(None);
-        }
-        core.marks
-            .is_marked(&self.key, core.clock.now())
-            .then_some(Some(Detail::Uncacheable))
-    }
-
-    pub(super) async fn look_up(&self, mut look_up: LookUp<St>) -> (Found, Option<VariantKey>) {
-        let core = self.core.shared();
-        let looked =
-            poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, &self.parts.headers)).await;
-        let variant = looked.variant.clone();
-        (
-            judge(core, &self.settings, &self.facts, looked, core.clock.now()),
-            variant,
-        )
-    }
-
-    fn viewer(&self) -> Viewer<'_> {
-        Viewer {
-            method: &self.parts.method,
-            headers: &self.parts.headers,
-            facts: &self.facts,
-        }
-    }
-
-    pub(super) fn answer<B>(
-        &self,
-        object: &Object,
-        status: CacheStatus,
-    ) -> Response<ResponseBody<B>> {
-        let now = self.core.shared().clock.now();
-        tracing::debug!(key = %self.key, status = %status, "answered from the store");
-        respond::stored(&self.settings, &self.viewer(), object, now, status)
-    }
-
-    fn share<B>(
-        &self,
-        answer: &SharedAnswer,
-        body: StoredBody,
-        forward: Forward,
-    ) -> Response<ResponseBody<B>> {
-        let status = CacheStatus {
-            collapsed: true,
-            ..answer.status_for(forward)
-        };
-        tracing::debug!(key = %self.key, status = %status, "shared a fetch");
-        answer.for_follower(&self.settings, &self.viewer(), body, status)
-    }
 }
 
 impl<S, St, ReqBody, ResBody> Flow<S, St, ReqBody>
@@ -239,13 +167,16 @@ where
     /// Fetches in a task of its own, and waits for its head.
     async fn lead(
         self,
-        landing: fetch::FlightLanding,
+        landing: FlightLanding,
         found: Found,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
-        let settings = self.asked.settings.clone();
+        let Self { asked, inner, body } = self;
+        let settings = asked.settings.clone();
         let status = CacheStatus::forwarded(found.forward());
         let answer = fetch::start(Fetch {
-            flow: self,
+            asked,
+            inner,
+            body,
             landing,
             found,
         });
@@ -303,8 +234,7 @@ where
         if let Some((object, part)) = stored
             && response.status() == StatusCode::NOT_MODIFIED
         {
-            let confirmed =
-                fetch::confirm(&core, &storing, &object, part, response.headers()).await;
+            let confirmed = confirm(&core, &storing, &object, part, response.headers()).await;
             let viewer = Viewer {
                 method: &viewer_method,
                 headers: storing.request(),
@@ -357,15 +287,4 @@ where
         respond::annotate(&settings, &mut response, status);
         Ok(response)
     }
-}
-
-/// The fields of a viewer's request that decide over its conditions, kept while the request is on its way.
-pub(super) fn viewer_fields(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::new();
-    for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
-        for value in headers.get_all(&name) {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
 }

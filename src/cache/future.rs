@@ -1,6 +1,6 @@
 //! The future of a [`Cache`](super::Cache).
 
-use super::service::Passing;
+use super::passing::Passing;
 use crate::{body::ResponseBody, error::BoxError};
 use http::Response;
 use http_body::Body;

@@ -1,6 +1,6 @@
 //! The layer: a core and a policy.
 
-use super::{Cache, CacheCore};
+use super::{Cache, CacheCore, settings::Settings};
 use crate::{
     error::ConfigError,
     key::KeyPolicy,
@@ -30,20 +30,6 @@ pub struct CacheLayer<St = MemoryStore> {
     settings: Arc<Settings>,
 }
 
-type Predicate = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
-
-#[derive(Clone)]
-pub(super) struct Settings {
-    pub(super) policy: CachePolicy,
-    pub(super) bypass_if: Option<Predicate>,
-    pub(super) status_extension: bool,
-    pub(super) cache_status: bool,
-    pub(super) age: bool,
-    /// `None`: no `X-Cache`.
-    pub(super) x_cache: Option<XCacheValues>,
-    pub(super) product: Box<str>,
-}
-
 impl<St> Clone for CacheLayer<St> {
     fn clone(&self) -> Self {
         Self {
@@ -58,20 +44,6 @@ impl<St> fmt::Debug for CacheLayer<St> {
         f.debug_struct("CacheLayer")
             .field("core", &self.core)
             .field("settings", &self.settings)
-            .finish()
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("policy", &self.policy)
-            .field("bypass_if", &self.bypass_if.is_some())
-            .field("status_extension", &self.status_extension)
-            .field("cache_status", &self.cache_status)
-            .field("age", &self.age)
-            .field("x_cache", &self.x_cache.is_some())
-            .field("product", &self.product)
             .finish()
     }
 }

@@ -1,6 +1,6 @@
 //! Look up and judge: what is there for a request, and may it be used?
 
-use super::{core::Shared, layer::Settings};
+use super::{core::Shared, settings::Settings};
 use crate::{
     freshness::{self, Forward, Verdict},
     headers::RequestFacts,
@@ -141,8 +141,13 @@ pub(super) fn judge<St>(
     let Some((object, part)) = looked.object else {
         return Found::Nothing(looked.forward);
     };
-    if core.invalidations.covers(&object) {
-        return Found::Nothing(Forward::Miss);
+    let head = object.head();
+    match core
+        .invalidations
+        .check(&head.address, head.epoch, object.checked_epoch())
+    {
+        Some(now) => object.checked_at(now),
+        None => return Found::Nothing(Forward::Miss),
     }
     match freshness::assess(
         &object.head().freshness,

@@ -41,15 +41,22 @@
 //!
 //! A fetch is a tokio task. Without a tokio runtime, a request that must be fetched panics in `tokio::spawn`.
 
+mod asked;
+mod carry;
+mod confirm;
 mod core;
 mod fetch;
+mod flight;
 mod flow;
 mod future;
 mod layer;
 mod lookup;
 mod marks;
+mod passing;
 mod respond;
 mod service;
+mod settings;
+mod spawn;
 mod storing;
 
 pub use self::core::{CacheCore, CacheCoreBuilder};

@@ -1,6 +1,6 @@
 //! Makes responses: from what is stored, from a fetch under way, or out of nothing.
 
-use super::layer::Settings;
+use super::settings::Settings;
 use crate::{
     body::{ResponseBody, StoredBody},
     conditional,
@@ -19,6 +19,17 @@ pub(super) struct Viewer<'a> {
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
     pub(super) facts: &'a RequestFacts,
+}
+
+/// The fields of a viewer's request that decide over its conditions, kept while the request is on its way.
+pub(super) fn viewer_fields(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+        for value in headers.get_all(&name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    kept
 }
 
 /// Answers with a stored object: whole, in part, or with the news that nothing changed.

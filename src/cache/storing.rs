@@ -1,10 +1,9 @@
 //! On the way into the store: judge a response, open a writer, commit.
 
-use super::{CacheCore, core::Shared, layer::Settings, respond::fields_to_store};
+use super::{CacheCore, core::Shared, respond::fields_to_store, settings::Settings, spawn::spawn};
 use crate::{
-    body::{Taken, Tee},
+    body::{OpenBody, Taken, Tee},
     error::BodyError,
-    fill::OpenBody,
     freshness::{self, Exchange, Freshness, Refusal, Storable},
     headers::{RequestFacts, content_length, remove_hop_by_hop},
     key::{CacheKey, VariantKey, Vary, address},
@@ -339,7 +338,7 @@ impl<St: Store> Tee for StoreTee<St> {
             .poll(&mut Context::from_waker(Waker::noop()))
             .is_pending()
         {
-            super::fetch::spawn(async move {
+            spawn(async move {
                 commit.await;
             });
         }

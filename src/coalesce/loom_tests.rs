@@ -73,8 +73,8 @@ fn one_who_goes_while_it_lands_takes_nothing_from_another_and_leaks_nothing() {
     model(|| {
         let value = Arc::new(());
         let lead = Lead::new();
-        let (flight, goes) = (lead.flight(), lead.flight().follow());
-        let stays = thread::spawn(move || block_on(flight.follow()));
+        let (stays, goes) = (lead.flight().follow(), lead.flight().follow());
+        let stays = thread::spawn(move || block_on(stays));
         let goes = thread::spawn(move || drop(goes));
         lead.land({
             let value = value.clone();

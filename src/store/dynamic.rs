@@ -3,11 +3,7 @@
 use super::{
     Expected, Head, Object, Part, Record, Store, StoreError, StoreWriter, WriteRefused, Written,
 };
-use crate::{
-    error::BodyError,
-    fill::{OpenBody, Window},
-    key::CacheKey,
-};
+use crate::{body::OpenBody, error::BodyError, fill::Window, key::CacheKey};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::{

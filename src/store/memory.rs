@@ -6,9 +6,9 @@ use super::{
     ledger::{Charge, Ledger},
 };
 use crate::{
-    body::Chunks,
+    body::{Chunks, OpenBody},
     error::{BodyError, ConfigError},
-    fill::{FillWriter, Gone, OpenBody, Window},
+    fill::{FillWriter, Gone, Window},
     headers::content_length,
     key::CacheKey,
 };

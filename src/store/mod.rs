@@ -12,14 +12,16 @@ mod memory;
 mod record;
 mod wire;
 
+pub use crate::epoch::Epoch;
 pub use dynamic::DynStore;
 pub use memory::{MemoryStore, MemoryStoreBuilder, MemoryWriter, Usage};
-pub use record::{BodySource, Epoch, Head, Object, ReadBody, Record, Variant, Variants, Version};
+pub use record::{BodySource, Head, Object, ReadBody, Record, Variant, Variants, Version};
 pub use wire::RecordError;
 
 use crate::{
+    body::OpenBody,
     error::{BodyError, BoxError},
-    fill::{OpenBody, Window},
+    fill::Window,
     key::CacheKey,
 };
 use bytes::Bytes;

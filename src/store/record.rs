@@ -3,6 +3,7 @@
 use super::ledger::Charge;
 use crate::{
     body::{Chunks, StoredBody},
+    epoch::Epoch,
     freshness::Freshness,
     key::VariantKey,
 };
@@ -68,15 +69,6 @@ impl Record {
             Self::Variants(variants) => variants.version,
         }
     }
-}
-
-/// A point in the sequence of a cache's invalidations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Epoch {
-    /// Which sequence: each process has its own.
-    pub sequence: u64,
-    /// Its number there, counted from 1.
-    pub number: u64,
 }
 
 /// All of a stored response but its body.

@@ -1,0 +1,75 @@
+//! When the first byte comes over real sockets: through the `reverse_proxy` example, beside the same client straight on
+//! the origin.
+//!
+//! ```text
+//! cargo build --release --example reverse_proxy && cargo bench --bench wire
+//! ```
+//!
+//! TODO figures
+//!
+//! # How it is measured
+//!
+//! Three processes on 127.0.0.1: the proxy, the origin (this program again) and the client. The client writes plain
+//! HTTP/1.1 to a TCP stream and notes when the first byte of the *body* comes; that it all comes is checked, too.
+//! Connections are open before the clock starts. Direct and through take turns, each round on a key of its own;
+//! medians of five rounds.
+//!
+//! * *Cold clients*: all send at once; the origin holds back the last chunk until each has its first byte, and is asked
+//!   once only. The figure is the slowest client's.
+//! * *Dribbled*: 10 MiB in 160 pieces over 2 s.
+//! * *Events*: each carries the time at which it was sent; the viewer leaves in mid-stream, and the origin notes when it
+//!   sees that.
+
+mod client;
+mod origin;
+mod processes;
+mod report;
+mod scenarios;
+
+use processes::{Origin, Proxy};
+use report::Report;
+use std::{error::Error, process::ExitCode};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let has = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let done = if has("--origin") {
+        run(origin::serve())
+    } else if has("--bench") {
+        run(bench())
+    } else {
+        // `cargo test --all-targets` starts it, too.
+        println!("nothing to test; to measure: cargo bench --bench wire");
+        Ok(())
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("wire: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(what: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(what)
+}
+
+async fn bench() -> Result<(), Failure> {
+    processes::check_file_limit(scenarios::CLIENTS)?;
+    let origin = Origin::start().await?;
+    let proxy = Proxy::start(origin.address).await?;
+    let targets = scenarios::Targets {
+        direct: origin.address,
+        through: proxy.address,
+    };
+    let mut report = Report::new();
+    scenarios::cold_clients(&targets, &mut report).await?;
+    scenarios::dribbled(&targets, &mut report).await?;
+    scenarios::events(&targets, &mut report).await?;
+    report.finish()
+}

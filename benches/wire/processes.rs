@@ -1,0 +1,106 @@
+//! The processes: the origin and the proxy.
+
+use crate::Failure;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+const BUILD: &str = "cargo build --release --example reverse_proxy";
+
+/// This program as an origin. Ends when it is dropped.
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    _child: Child,
+}
+
+impl Origin {
+    pub(crate) async fn start() -> Result<Self, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--origin");
+        let (address, child) = start(command).await?;
+        Ok(Self {
+            address,
+            _child: child,
+        })
+    }
+}
+
+/// The example `reverse_proxy`. Ends when it is dropped.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    _child: Child,
+}
+
+impl Proxy {
+    pub(crate) async fn start(origin: SocketAddr) -> Result<Self, Failure> {
+        let program = proxy_program()?;
+        let mut command = Command::new(&program);
+        command.args(["--listen", "127.0.0.1:0", "--memory", "256MiB", "--origin"]);
+        command.arg(format!("http://{origin}"));
+        let (address, child) = start(command)
+            .await
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        Ok(Self {
+            address,
+            _child: child,
+        })
+    }
+}
+
+/// Benches lie in `target/release/deps`, examples in `target/release/examples`.
+fn proxy_program() -> Result<PathBuf, Failure> {
+    let this = std::env::current_exe()?;
+    let profile = this
+        .parent()
+        .and_then(Path::parent)
+        .ok_or("this program lies nowhere")?;
+    let program = profile.join("examples").join("reverse_proxy");
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(format!("there is no {}; build it first: {BUILD}", program.display()).into())
+    }
+}
+
+/// Starts a server, which prints a line that ends in its address.
+async fn start(mut command: Command) -> Result<(SocketAddr, Child), Failure> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let output = child.stdout.take().ok_or("its output is not captured")?;
+    let mut line = String::new();
+    timeout(START_TIMEOUT, BufReader::new(output).read_line(&mut line)).await??;
+    let address = line.trim().rsplit('/').next().unwrap_or_default().parse();
+    let address =
+        address.map_err(|error| format!("it said {line:?} in place of its address ({error})"))?;
+    Ok((address, child))
+}
+
+/// The client, the origin and the proxy each need a file for each client's connection.
+pub(crate) fn check_file_limit(clients: usize) -> Result<(), Failure> {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let limit = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|soft| soft.parse::<usize>().ok());
+    let needed = clients + 200;
+    match limit {
+        Some(limit) if limit < needed => Err(format!(
+            "{limit} open files are allowed, {needed} are needed: ulimit -n {needed}"
+        )
+        .into()),
+        _ => Ok(()),
+    }
+}

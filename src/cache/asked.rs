@@ -1,0 +1,91 @@
+//! A request as the cache sees it.
+
+use super::{
+    CacheCore,
+    flight::SharedAnswer,
+    lookup::{Found, LookUp, judge},
+    respond::{self, Viewer},
+    settings::Settings,
+};
+use crate::{
+    body::{ResponseBody, StoredBody},
+    freshness::Forward,
+    headers::RequestFacts,
+    key::{CacheKey, VariantKey},
+    status::{CacheStatus, Detail},
+    store::{Object, Store},
+};
+use http::{Response, request::Parts};
+use std::{future::poll_fn, sync::Arc};
+
+/// What is asked, of which cache. Apart from service and body, which needn't be `Sync`.
+pub(super) struct Asked<St> {
+    pub(super) core: CacheCore<St>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) parts: Parts,
+    pub(super) facts: RequestFacts,
+    pub(super) key: CacheKey,
+}
+
+impl<St: Store> Asked<St> {
+    /// Requests that neither lead a fetch nor follow one.
+    #[allow(
+        clippy::option_option,
+        reason = "whether, and whether there is something to say about it"
+    )]
+    pub(super) fn must_go_alone(&self) -> Option<Option<Detail>> {
+        let policy = &self.settings.policy;
+        let core = self.core.shared();
+        // CloudFront forwards the viewer's conditions, so that the answer may be a 304 for this viewer only.
+        let conditional = policy.is_cloudfront() && self.facts.conditional;
+        if self.facts.range || conditional || !policy.collapses() {
+            return Some(None);
+        }
+        core.marks
+            .is_marked(&self.key, core.clock.now())
+            .then_some(Some(Detail::Uncacheable))
+    }
+
+    pub(super) async fn look_up(&self, mut look_up: LookUp<St>) -> (Found, Option<VariantKey>) {
+        let core = self.core.shared();
+        let looked =
+            poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, &self.parts.headers)).await;
+        let variant = looked.variant.clone();
+        (
+            judge(core, &self.settings, &self.facts, looked, core.clock.now()),
+            variant,
+        )
+    }
+
+    pub(super) fn viewer(&self) -> Viewer<'_> {
+        Viewer {
+            method: &self.parts.method,
+            headers: &self.parts.headers,
+            facts: &self.facts,
+        }
+    }
+
+    pub(super) fn answer<B>(
+        &self,
+        object: &Object,
+        status: CacheStatus,
+    ) -> Response<ResponseBody<B>> {
+        let now = self.core.shared().clock.now();
+        tracing::debug!(key = %self.key, status = %status, "answered from the store");
+        respond::stored(&self.settings, &self.viewer(), object, now, status)
+    }
+
+    pub(super) fn share<B>(
+        &self,
+        answer: &SharedAnswer,
+        body: StoredBody,
+        forward: Forward,
+    ) -> Response<ResponseBody<B>> {
+        let status = CacheStatus {
+            collapsed: true,
+            ..answer.status_for(forward)
+        };
+        tracing::debug!(key = %self.key, status = %status, "shared a fetch");
+        answer.for_follower(&self.settings, &self.viewer(), body, status)
+    }
+}

@@ -1,0 +1,73 @@
+//! A 304 from the origin confirms what is stored.
+
+use super::{CacheCore, respond, storing::Storing};
+use crate::{
+    headers::{APPENDED_SLOTS, merge_not_modified},
+    store::{Expected, Head, Object, Part, Record, Store},
+};
+use http::HeaderMap;
+
+/// What a 304 made of a stored object.
+pub(super) struct Confirmed {
+    pub(super) object: Object,
+    pub(super) stored: bool,
+    /// Others may use it, too.
+    pub(super) shareable: bool,
+}
+
+/// Merges a 304 into the object that it confirms, and stores the result (RFC 9111 sections 3.2 and 4.3.4).
+pub(super) async fn confirm<St: Store>(
+    core: &CacheCore<St>,
+    storing: &Storing<St>,
+    object: &Object,
+    part: Part,
+    not_modified: &HeaderMap,
+) -> Confirmed {
+    let old = object.head();
+    let mut fields = old.headers.clone();
+    for name in APPENDED_SLOTS {
+        fields.remove(name);
+    }
+    merge_not_modified(&mut fields, not_modified.clone());
+    let store = &core.shared().store;
+    let key = storing.key();
+    match storing.judge(old.status, &fields) {
+        Ok(accepted) => {
+            let mut head = storing.head(old.status, &fields, &accepted);
+            head.upstream_status = head.upstream_status.or_else(|| old.upstream_status.clone());
+            let shareable = accepted.usable;
+            if !shareable {
+                let shared = core.shared();
+                shared.marks.mark(key, shared.clock.now());
+            }
+            let confirmed = object.with_head(head);
+            let expected = Expected::Version(object.version());
+            let stored = store
+                .swap(key, part, expected, Some(Record::Object(confirmed.clone())))
+                .await;
+            Confirmed {
+                object: confirmed,
+                stored: stored.unwrap_or(false),
+                shareable,
+            }
+        }
+        Err(refusal) => {
+            // It may not be kept any longer, but this answer is confirmed.
+            tracing::debug!(%key, reason = refusal.as_str(), "a 304 forbids what was stored");
+            let _removed = store
+                .swap(key, part, Expected::Version(object.version()), None)
+                .await;
+            let (headers, upstream_status) = respond::fields_to_store(&fields, &[]);
+            let head = Head {
+                headers,
+                upstream_status,
+                ..old.clone()
+            };
+            Confirmed {
+                object: object.with_head(head),
+                stored: false,
+                shareable: false,
+            }
+        }
+    }
+}
