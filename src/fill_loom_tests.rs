@@ -165,6 +165,22 @@ fn one_who_joins_while_it_turns_to_passing_gets_all_or_is_refused() {
 }
 
 #[test]
+fn one_who_reads_while_it_turns_to_passing_makes_room() {
+    model(|| {
+        let mut writer = FillWriter::keeping(None, WINDOW);
+        let reader = reading(writer.opener().reader().unwrap());
+        writer.push(chunk("a"));
+        writer.turn_to_passing();
+        block_on(async {
+            assert_eq!(room(&mut writer).await, Ok(()));
+            writer.push(chunk("b"));
+        });
+        writer.finish(None);
+        assert_eq!(reader.join().unwrap(), ("ab".to_owned(), true));
+    });
+}
+
+#[test]
 fn one_who_goes_holds_the_window_up_for_nobody() {
     model(|| {
         let mut writer = FillWriter::keeping(None, WINDOW);

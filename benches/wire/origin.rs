@@ -20,7 +20,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{Mutex, watch},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, interval_at, timeout},
 };
 
 pub(crate) const HELD_CHUNK: usize = 8 << 10;
@@ -157,9 +157,13 @@ async fn dribbled(stream: &mut TcpStream) -> io::Result<()> {
     let head = format!(
         "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: {DRIBBLED}\r\n\r\n"
     );
-    stream.write_all(head.as_bytes()).await?;
-    let mut ticks = interval(DRIBBLE_TIME / PIECES);
-    for _ in 0..PIECES {
+    // The first piece comes with the head: a timer's first tick may be a millisecond late.
+    stream
+        .write_all(&[head.as_bytes(), &piece].concat())
+        .await?;
+    let period = DRIBBLE_TIME / PIECES;
+    let mut ticks = interval_at(Instant::now() + period, period);
+    for _ in 1..PIECES {
         ticks.tick().await;
         stream.write_all(&piece).await?;
     }

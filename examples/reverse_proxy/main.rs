@@ -11,7 +11,8 @@ use arguments::Arguments;
 use bytes::Bytes;
 use frontage::{CacheLayer, MemoryStore, headers::remove_hop_by_hop};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::Authority};
-use http_body_util::{Either, Full};
+use http_body::Body;
+use http_body_util::{Either, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -30,7 +31,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-type OriginClient = Client<HttpConnector, Incoming>;
+type OriginClient = Client<HttpConnector, Either<Incoming, Empty<Bytes>>>;
 type OriginBody = Either<Incoming, Full<Bytes>>;
 
 #[tokio::main]
@@ -146,7 +147,7 @@ async fn forward(
         request.headers_mut().insert(header::HOST, host);
     }
     Ok(
-        match tokio::time::timeout(RESPONSE_TIMEOUT, client.request(request)).await {
+        match tokio::time::timeout(RESPONSE_TIMEOUT, send(&client, request)).await {
             Ok(Ok(mut response)) => {
                 remove_hop_by_hop(response.headers_mut());
                 response.map(Either::Left)
@@ -165,6 +166,27 @@ async fn forward(
             }
         },
     )
+}
+
+/// Sends a request, and once more if a pooled connection may have died under it: where that does no harm.
+async fn send(
+    client: &OriginClient,
+    request: Request<Incoming>,
+) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+    let again = (request.method().is_idempotent() && request.body().is_end_stream()).then(|| {
+        let mut again = Request::new(Either::Right(Empty::new()));
+        *again.method_mut() = request.method().clone();
+        *again.uri_mut() = request.uri().clone();
+        *again.headers_mut() = request.headers().clone();
+        again
+    });
+    match (client.request(request.map(Either::Left)).await, again) {
+        (Err(error), Some(again)) if !error.is_connect() => {
+            tracing::debug!(error = &error as &dyn Error, "trying once more");
+            client.request(again).await
+        }
+        (result, _) => result,
+    }
 }
 
 fn origin_uri(origin: &Authority, asked: &Uri) -> Option<Uri> {

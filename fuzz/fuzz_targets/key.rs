@@ -46,7 +46,7 @@ struct Policy {
 
 impl Policy {
     fn build(&self) -> KeyPolicy {
-        let chosen = HEADERS.iter().zip(self.headers);
+        let chosen = HEADERS.into_iter().zip(self.headers);
         KeyPolicy::new()
             .authority(self.authority)
             .query(match self.query.clone() {
@@ -55,11 +55,7 @@ impl Policy {
                 Names::Only(names) => Query::Only(names),
                 Names::Except(names) => Query::Except(names),
             })
-            .headers(
-                chosen
-                    .filter(|(_, chosen)| *chosen)
-                    .map(|(name, _)| name.clone()),
-            )
+            .headers(chosen.filter(|(_, chosen)| *chosen).map(|(name, _)| name))
             .cookies(match self.cookies.clone() {
                 Names::None => Cookies::None,
                 Names::All => Cookies::All,

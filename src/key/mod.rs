@@ -239,9 +239,9 @@ impl Namespace {
     /// # Errors
     ///
     /// When it is empty, longer than 64 bytes or starts with `#`.
-    pub fn named(name: &str) -> Result<Self, crate::ConfigError> {
+    pub fn named(name: &str) -> Result<Self, crate::error::ConfigError> {
         if name.is_empty() || name.len() > 64 || name.starts_with('#') {
-            return Err(crate::ConfigError::new(
+            return Err(crate::error::ConfigError::new(
                 "namespace",
                 name,
                 "1 to 64 bytes, not starting with '#'",
