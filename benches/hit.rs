@@ -31,6 +31,7 @@ use std::{
     pin::pin,
     process::{Command, ExitCode},
     task::{Context, Poll, Waker},
+    time::{Duration, SystemTime},
 };
 use tower::{Layer, Service, ServiceExt};
 
@@ -227,13 +228,14 @@ impl Service<Request<Empty<Bytes>>> for Origin {
 /// The first of the fields that a static file usually has, their values slices of one buffer as hyper reads them.
 fn origin_fields(count: usize, body: usize) -> Result<HeaderMap, Failure> {
     let length = body.to_string();
+    let date = httpdate::fmt_http_date(ten_minutes_ago());
     let fields = [
         ("content-type", "text/javascript; charset=utf-8"),
         ("content-length", &length),
-        ("cache-control", "public, max-age=31536000, immutable"),
+        ("cache-control", "public, max-age=86400"),
         ("etag", "\"3f9c2b7a-1a2b3c\""),
         ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"),
-        ("date", "Thu, 01 Jan 2026 00:00:00 GMT"),
+        ("date", &date),
         ("server", "nginx"),
         ("accept-ranges", "bytes"),
         (
@@ -267,6 +269,12 @@ fn origin_fields(count: usize, body: usize) -> Result<HeaderMap, Failure> {
         );
     }
     Ok(headers)
+}
+
+/// So that `Age` has three digits.
+#[allow(clippy::disallowed_methods, reason = "it stands in for an origin")]
+fn ten_minutes_ago() -> SystemTime {
+    SystemTime::now() - Duration::from_secs(600)
 }
 
 /// What criterion measures: the cost of a round but for making its request.

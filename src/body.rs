@@ -21,6 +21,8 @@ pub struct StoredBody(Stored);
 
 enum Stored {
     Empty,
+    /// No body, whatever the header fields say of one: an answer to `HEAD`, or a 304.
+    Absent,
     One(Bytes),
     Many {
         chunks: Chunks,
@@ -39,6 +41,12 @@ impl StoredBody {
         Self(Stored::Empty)
     }
 
+    /// No body at all, as after a `HEAD`: its length is not 0, but unsaid, so that no server announces one.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self(Stored::Absent)
+    }
+
     /// A body that a store reads from elsewhere than memory.
     pub fn boxed(body: impl Body<Data = Bytes, Error = BodyError> + Send + 'static) -> Self {
         Self(Stored::Boxed(Box::pin(body)))
@@ -49,7 +57,7 @@ impl StoredBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.0 {
-            Stored::Empty => Poll::Ready(None),
+            Stored::Empty | Stored::Absent => Poll::Ready(None),
             Stored::One(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.0 = Stored::Empty;
@@ -71,7 +79,7 @@ impl StoredBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Stored::Empty => true,
+            Stored::Empty | Stored::Absent => true,
             Stored::One(bytes) => bytes.is_empty(),
             Stored::Many { chunks, left, .. } => *left == 0 && chunks.trailers.is_none(),
             Stored::Fill(reader) => reader.is_end_stream(),
@@ -82,6 +90,7 @@ impl StoredBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Stored::Empty => SizeHint::with_exact(0),
+            Stored::Absent => SizeHint::default(),
             Stored::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
             // A body with trailers is framed in chunks, or they are lost.
             Stored::Many { chunks, .. } if chunks.trailers.is_some() => SizeHint::default(),
@@ -99,6 +108,7 @@ impl fmt::Debug for StoredBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {
             Stored::Empty => "empty",
+            Stored::Absent => "absent",
             Stored::One(_) | Stored::Many { .. } => "memory",
             Stored::Fill(_) => "fill",
             Stored::Boxed(_) => "boxed",

@@ -273,9 +273,9 @@ impl<St: Store> Led<St> {
         if self.method == Method::HEAD {
             // Nothing to store, and nothing to wait for.
             let answer = Arc::new(answer);
-            let to_leader = self.answer(&answer, response.map(|_none| StoredBody::empty()));
+            let to_leader = self.answer(&answer, response.map(|_none| StoredBody::absent()));
             let outcome = move || match usable {
-                true => Outcome::Shared(answer.clone(), Some(StoredBody::empty())),
+                true => Outcome::Shared(answer.clone(), Some(StoredBody::absent())),
                 false => Outcome::Uncacheable(Detail::Uncacheable),
             };
             return waiting.tell(outcome, Ok(to_leader));

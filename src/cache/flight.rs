@@ -98,9 +98,9 @@ impl SharedAnswer {
             status.forward_status = Some(self.status);
             code = StatusCode::NOT_MODIFIED;
             remove_representation_metadata(&mut headers);
-            body = StoredBody::empty();
+            body = StoredBody::absent();
         } else if *viewer.method == Method::HEAD {
-            body = StoredBody::empty();
+            body = StoredBody::absent();
         }
         let mut response = Response::new(ResponseBody::stored(body));
         *response.status_mut() = code;

@@ -55,7 +55,7 @@ pub(super) fn stored<B>(
     {
         code = StatusCode::NOT_MODIFIED;
         remove_representation_metadata(&mut headers);
-        body = Some(StoredBody::empty());
+        body = Some(StoredBody::absent());
     } else if viewer.facts.range && head.status == StatusCode::OK && *viewer.method == Method::GET {
         match range::select(viewer.headers, &headers, length) {
             Selected::Whole => {}
@@ -82,7 +82,15 @@ pub(super) fn stored<B>(
         }
     }
     let body = body.unwrap_or_else(|| match *viewer.method {
-        Method::HEAD => StoredBody::empty(),
+        Method::HEAD => {
+            // A GET has its length said by the server, from the body.
+            if object.body().is_framed_by_length() && head.status != StatusCode::NO_CONTENT {
+                headers
+                    .entry(header::CONTENT_LENGTH)
+                    .or_insert_with(|| length.into());
+            }
+            StoredBody::absent()
+        }
         _ => object.body().read(0..length),
     });
 

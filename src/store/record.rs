@@ -217,6 +217,14 @@ impl BodySource {
         }
     }
 
+    /// Whether its length may be announced: trailers need another framing.
+    pub(crate) fn is_framed_by_length(&self) -> bool {
+        match self {
+            Self::Memory(chunks) => chunks.trailers().is_none(),
+            Self::Elsewhere(_) => true,
+        }
+    }
+
     /// A reader of these bytes of it.
     #[must_use]
     pub fn read(&self, range: Range<u64>) -> StoredBody {

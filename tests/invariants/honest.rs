@@ -176,6 +176,27 @@ async fn head_is_answered_from_a_stored_get_and_stores_nothing_itself() {
 }
 
 #[tokio::test]
+async fn head_never_announces_a_length_that_a_get_would_not_have() {
+    let setup = setup(|_| async { response(&[("cache-control", "max-age=60")], "0123456789") });
+    let length_of = |response: &http::Response<CachedBody>| {
+        (
+            response.headers().get("content-length").cloned(),
+            http_body::Body::size_hint(response.body()).exact(),
+        )
+    };
+    let ask_head = || request("HEAD", "/a", &[("if-none-match", "\"x\"")]);
+    // Neither led nor followed: what isn't known isn't said.
+    let open = head(&setup.service, get("/a")).await;
+    assert_eq!(length_of(&head(&setup.service, ask_head()).await).1, None);
+    http_body_util::BodyExt::collect(open.into_body())
+        .await
+        .unwrap();
+    until(|| setup.store.usage().entries == 1).await;
+    let hit = head(&setup.service, ask_head()).await;
+    assert_eq!(length_of(&hit), (Some("10".parse().unwrap()), None));
+}
+
+#[tokio::test]
 async fn ranges_are_cut_from_what_is_stored_and_bypass_what_is_not() {
     let setup = digits();
     let range = |value| request("GET", "/a", &[("range", value)]);
