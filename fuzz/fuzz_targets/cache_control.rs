@@ -34,7 +34,7 @@ fuzz_target!(|text: &[u8]| {
     assert!(asked.directives.no_store || !naive_no_store);
 });
 
-/// Whether a line without quoted strings has a member `no-store`.
+/// Whether a line has a member `no-store` that no quoted string can hide.
 fn check_members(line: &[u8]) -> bool {
     let found: Vec<&[u8]> = members(line).collect();
     for member in &found {
@@ -42,17 +42,18 @@ fn check_members(line: &[u8]) -> bool {
     }
     let rejoined = found.join(&b", "[..]);
     assert!(members(&rejoined).eq(found.iter().copied()));
-    if line.contains(&b'"') {
-        return false;
+    let is_no_store = |member: &[u8]| member.trim_ascii().eq_ignore_ascii_case(b"no-store");
+    if let Some(quote) = line.iter().rposition(|byte| *byte == b'"') {
+        // Behind the last quote there is nothing that could close a string.
+        let behind = line[quote..].split(|byte| *byte == b',');
+        return behind.skip(1).any(is_no_store);
     }
     let naive = line
         .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
         .filter(|member| !member.is_empty());
     assert!(naive.eq(found.iter().copied()));
-    found
-        .iter()
-        .any(|member| member.eq_ignore_ascii_case(b"no-store"))
+    found.into_iter().any(is_no_store)
 }
 
 fn map_lines(headers: &HeaderMap, change: impl Fn(&[u8]) -> Vec<u8>) -> HeaderMap {

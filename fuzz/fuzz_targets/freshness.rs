@@ -4,7 +4,8 @@
 use arbitrary::Arbitrary;
 use frontage::{
     freshness::{
-        Exchange, FreshnessPolicy, Storable, Verdict, assess, is_shareable_error, storable,
+        Exchange, Freshness, FreshnessPolicy, Storable, Verdict, assess, is_shareable_error,
+        storable,
     },
     headers::{RequestFacts, ResponseDirectives},
 };
@@ -105,6 +106,8 @@ struct Input {
     later: u64,
     /// The request that comes later.
     next: Vec<Field>,
+    /// Times and flags of a response that was stored otherwise.
+    stored: ([u64; 3], [bool; 2]),
 }
 
 /// Minimum, default and maximum in an order that CloudFront takes.
@@ -145,30 +148,42 @@ fuzz_target!(|input: Input| {
         received_at: input.received_at,
     };
     let _ = is_shareable_error(exchange.status, &response);
-    let Ok(stored) = storable(&exchange, &policy) else {
-        return;
-    };
-    check_stored(&exchange, &stored, input.policy);
-
     let next = RequestFacts::of(&map(&input.next));
-    let freshness = &stored.freshness;
-    let now = input.received_at.saturating_add(input.later);
-    for now in [now, input.later] {
-        let earlier = now.saturating_sub(1000);
-        assert!(freshness.age(earlier) <= freshness.age(now));
-        assert!(freshness.age(now) >= freshness.initial_age);
-        assert!(freshness.ttl(earlier) >= freshness.ttl(now));
-        assert_eq!(freshness.is_fresh(now), freshness.ttl(now) > 0);
-        if assess(freshness, &next, &policy, now) == Verdict::Fresh {
-            assert!(freshness.is_fresh(now) && !freshness.always_validate);
-            assert_eq!(assess(freshness, &next, &policy, earlier), Verdict::Fresh);
-        }
-        if assess(freshness, &next, &policy, now) == Verdict::Stale {
-            assert!(!freshness.is_fresh(now));
-            assert!(!freshness.never_stale && !freshness.always_validate);
-        }
+    let later = input.received_at.saturating_add(input.later);
+    if let Ok(stored) = storable(&exchange, &policy) {
+        check_stored(&exchange, &stored, input.policy);
+        check_reuse(&stored.freshness, &next, &policy, later);
+        check_reuse(&stored.freshness, &next, &policy, input.later);
     }
+    let ([received_at, initial_age, fresh_until], [always_validate, never_stale]) = input.stored;
+    let stored = Freshness {
+        received_at,
+        initial_age,
+        fresh_until,
+        always_validate,
+        never_stale,
+    };
+    check_reuse(&stored, &next, &policy, later);
 });
+
+/// What was fresh is so no longer than it says, and a second earlier it was fresh, too.
+fn check_reuse(stored: &Freshness, next: &RequestFacts, policy: &FreshnessPolicy, now: u64) {
+    let earlier = now.saturating_sub(1000);
+    assert!(stored.age(earlier) <= stored.age(now));
+    assert!(stored.age(now) >= stored.initial_age);
+    assert!(stored.ttl(earlier) >= stored.ttl(now));
+    assert_eq!(stored.is_fresh(now), stored.ttl(now) > 0);
+    match assess(stored, next, policy, now) {
+        Verdict::Fresh => {
+            assert!(stored.is_fresh(now) && !stored.always_validate);
+            assert_eq!(assess(stored, next, policy, earlier), Verdict::Fresh);
+        }
+        Verdict::Stale => {
+            assert!(!stored.is_fresh(now) && !stored.never_stale && !stored.always_validate);
+        }
+        Verdict::Revalidate(_) | Verdict::Refetch(_) => {}
+    }
+}
 
 /// What may never be stored, whoever asks for it.
 fn check_stored(exchange: &Exchange<'_>, stored: &Storable, policy: Policy) {

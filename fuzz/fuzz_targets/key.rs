@@ -71,6 +71,7 @@ impl Policy {
 
 #[derive(Arbitrary, Clone, Debug)]
 struct Host {
+    upper: bool,
     name: Vec<u8>,
     v6: bool,
     port: Option<u16>,
@@ -86,7 +87,11 @@ impl Host {
         let name: String = name
             .map(|byte| char::from(letters[usize::from(*byte) % letters.len()]))
             .collect();
-        format!("h{name}")
+        if self.upper {
+            format!("h{name}").to_uppercase()
+        } else {
+            format!("h{name}")
+        }
     }
 
     fn text(&self) -> String {
@@ -332,6 +337,19 @@ fuzz_target!(|input: Input| {
     }
     if is_same(7) {
         second.codings.clone_from(&first.codings);
+    }
+    // The same host in other words.
+    for host in [&mut second.authority, &mut second.host]
+        .into_iter()
+        .flatten()
+    {
+        host.upper ^= is_same(8);
+        if is_same(9) {
+            host.port = match host.port {
+                None => Some(if second.https { 443 } else { 80 }),
+                Some(_) => None,
+            };
+        }
     }
     let (Some(one), Some(other)) = (first.parts(), second.parts()) else {
         return;

@@ -2,10 +2,13 @@
 
 use super::{CacheCore, respond, storing::Storing};
 use crate::{
-    headers::{APPENDED_SLOTS, merge_not_modified},
+    headers::{APPENDED_SLOTS, http_date, merge_not_modified},
     store::{Expected, Head, Object, Part, Record, Store},
 };
-use http::HeaderMap;
+use http::{
+    HeaderMap,
+    header::{self, Entry},
+};
 
 /// What a 304 made of a stored object.
 pub(super) struct Confirmed {
@@ -28,7 +31,14 @@ pub(super) async fn confirm<St: Store>(
     for name in APPENDED_SLOTS {
         fields.remove(name);
     }
-    merge_not_modified(&mut fields, not_modified.clone());
+    let mut update = not_modified.clone();
+    // A 304 without a date is of now, whatever date is stored.
+    if let Entry::Vacant(date) = update.entry(header::DATE)
+        && let Some(received) = http_date(core.shared().clock.now())
+    {
+        date.insert(received);
+    }
+    merge_not_modified(&mut fields, update);
     let store = &core.shared().store;
     let key = storing.key();
     match storing.judge(old.status, &fields) {

@@ -5,7 +5,7 @@ use crate::{
     body::{OpenBody, Taken, Tee},
     error::BodyError,
     freshness::{self, Exchange, Freshness, Refusal, Storable},
-    headers::{RequestFacts, content_length, remove_hop_by_hop},
+    headers::{RequestFacts, content_length, http_date, remove_hop_by_hop},
     key::{CacheKey, VariantKey, Vary, address},
     store::{
         Epoch, Expected, Head, Object, Part, Record, Store, StoreWriter, Variant, Variants,
@@ -13,7 +13,11 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, request::Parts};
+use http::{
+    HeaderMap, Method, StatusCode,
+    header::{self, Entry},
+    request::Parts,
+};
 use std::{
     future::{Future, poll_fn},
     sync::Arc,
@@ -150,7 +154,13 @@ impl<St: Store> Storing<St> {
         response: &HeaderMap,
         accepted: &Accepted,
     ) -> Head {
-        let (headers, upstream_status) = fields_to_store(response, &accepted.without);
+        let (mut headers, upstream_status) = fields_to_store(response, &accepted.without);
+        // RFC 9110 section 6.6.1: who keeps a response without a date gives it one.
+        if let Entry::Vacant(date) = headers.entry(header::DATE)
+            && let Some(received) = http_date(accepted.freshness.received_at)
+        {
+            date.insert(received);
+        }
         Head {
             status,
             headers,

@@ -1,7 +1,7 @@
 //! HTTP dates as milliseconds since the epoch.
 
-use http::{HeaderMap, HeaderName};
-use std::time::UNIX_EPOCH;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Reads an HTTP date (RFC 9110 section 5.6.7, all three formats) as milliseconds since the Unix
 /// epoch. `None` for anything else, and for dates before 1970.
@@ -11,6 +11,14 @@ pub fn parse_http_date(value: &[u8]) -> Option<u64> {
     let time = httpdate::parse_http_date(text).ok()?;
     let since = time.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(since.as_millis()).ok()
+}
+
+/// Writes milliseconds since the Unix epoch as an HTTP date; `None` beyond the year 9999.
+#[must_use]
+pub fn http_date(millis: u64) -> Option<HeaderValue> {
+    const YEAR_10000: u64 = 253_402_300_800_000;
+    let time = (millis < YEAR_10000).then(|| UNIX_EPOCH + Duration::from_millis(millis))?;
+    HeaderValue::from_str(&httpdate::fmt_http_date(time)).ok()
 }
 
 /// The date that the field `name` holds: `None` when the field is absent, `Some(None)` when it is
@@ -52,6 +60,16 @@ mod tests {
             assert_eq!(parse_http_date(text.as_bytes()), None, "{text}");
         }
         assert_eq!(parse_http_date(b"Sun, 06 Nov 1994 08:49:37 \xff"), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        assert_eq!(
+            http_date(784_111_777_999).unwrap(),
+            "Sun, 06 Nov 1994 08:49:37 GMT"
+        );
+        assert_eq!(parse_http_date(http_date(0).unwrap().as_bytes()), Some(0));
+        assert_eq!(http_date(u64::MAX), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod list;
 mod request;
 
 pub use cache_control::{DeltaSeconds, Qualified, RequestDirectives, ResponseDirectives};
-pub use date::{date_of, parse_http_date};
+pub use date::{date_of, http_date, parse_http_date};
 pub use fields::{
     APPENDED_SLOTS, CACHE_STATUS, X_CACHE, content_length, merge_not_modified, remove_hop_by_hop,
     remove_representation_metadata,

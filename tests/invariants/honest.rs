@@ -164,6 +164,15 @@ async fn caches_upstream_keep_their_word() {
 }
 
 #[tokio::test]
+async fn a_response_without_a_date_is_given_that_of_its_reception() {
+    let setup = digits();
+    ask(&setup.service, get("/a")).await;
+    setup.clock.advance(Duration::from_secs(7));
+    let hit = ask(&setup.service, get("/a")).await;
+    assert_eq!(hit.header("date"), Some("Thu, 01 Jan 2026 00:00:00 GMT"));
+}
+
+#[tokio::test]
 async fn head_is_answered_from_a_stored_get_and_stores_nothing_itself() {
     let setup = digits();
     let head_miss = ask(&setup.service, request("HEAD", "/a", &[])).await;
