@@ -410,12 +410,13 @@ impl FillReader {
         Poll::Ready(frame)
     }
 
-    /// What is still to come, where that is known.
+    /// What is still to come, where that may be announced: trailers need another framing.
     pub(crate) fn remaining(&self) -> Option<u64> {
         let state = self.fill.state.lock();
         let length = match &state.end {
-            Some(End::Whole(_)) => Some(state.written),
-            _ => state.announced,
+            Some(End::Whole(Some(_))) => None,
+            Some(End::Whole(None)) => Some(state.written),
+            Some(End::Failed(_)) | None => state.announced,
         };
         length.map(|length| length.saturating_sub(self.read))
     }

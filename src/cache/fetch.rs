@@ -24,7 +24,7 @@ use crate::{
     store::Store,
 };
 use futures_util::FutureExt;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
 use tokio::sync::oneshot;
@@ -271,7 +271,15 @@ impl<St: Store> Led<St> {
         answer.ttl = Some(accepted.freshness.ttl(now));
         let usable = accepted.usable;
         if self.method == Method::HEAD {
-            // Nothing to store, and nothing to wait for.
+            // Nothing to store, and nothing to wait for. A body that axum has yet to drop still tells its length.
+            if let Some(length) = response.body().size_hint().exact()
+                && !response.body().is_end_stream()
+            {
+                answer
+                    .headers
+                    .entry(header::CONTENT_LENGTH)
+                    .or_insert_with(|| length.into());
+            }
             let answer = Arc::new(answer);
             let to_leader = self.answer(&answer, response.map(|_none| StoredBody::absent()));
             let outcome = move || match usable {
