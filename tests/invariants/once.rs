@@ -2,11 +2,18 @@
 
 use crate::common::*;
 use bytes::Bytes;
-use frontage::{CachePolicy, freshness::Forward};
+use frontage::{
+    CacheLayer, CachePolicy, MemoryStore, Store,
+    fill::Window,
+    freshness::Forward,
+    key::CacheKey,
+    store::{Expected, Head, Part, Record, StoreError, WriteRefused},
+};
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
+use tower::{Layer, Service};
 
 const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
 
@@ -296,13 +303,18 @@ async fn nobody_waits_longer_than_the_time_outs() {
 
 #[tokio::test]
 async fn a_request_with_credentials_leads_nobody_but_may_follow() {
+    leads_nobody_but_may_follow(("cookie", "id=1")).await;
+    leads_nobody_but_may_follow(("authorization", "x")).await;
+}
+
+async fn leads_nobody_but_may_follow(credentials: (&'static str, &'static str)) {
     let gate = Arc::new(Semaphore::new(0));
     let setup = held(&gate, FRESH);
-    let cookie = || request("GET", "/a", &[("cookie", "id=1")]);
+    let personal = move || request("GET", "/a", &[credentials]);
     let asked: Vec<_> = (0..3)
         .map(|_| {
             let service = setup.service.clone();
-            tokio::spawn(async move { ask(&service, cookie()).await })
+            tokio::spawn(async move { ask(&service, personal()).await })
         })
         .collect();
     until(|| setup.seen.count() == 3).await;
@@ -310,7 +322,7 @@ async fn a_request_with_credentials_leads_nobody_but_may_follow() {
     let anonymous = tokio::spawn(async move { ask(&service, get("/a")).await });
     until(|| setup.seen.count() == 4).await;
     let service = setup.service.clone();
-    let follower = tokio::spawn(async move { ask(&service, cookie()).await });
+    let follower = tokio::spawn(async move { ask(&service, personal()).await });
     tokio::task::yield_now().await;
     gate.add_permits(10);
     for task in asked {
@@ -319,7 +331,7 @@ async fn a_request_with_credentials_leads_nobody_but_may_follow() {
     anonymous.await.unwrap();
     assert!(follower.await.unwrap().cache.is_collapsed());
     assert_eq!(setup.seen.count(), 4);
-    assert!(ask(&setup.service, cookie()).await.cache.is_hit());
+    assert!(ask(&setup.service, personal()).await.cache.is_hit());
 }
 
 #[tokio::test]
@@ -359,4 +371,100 @@ async fn a_reload_is_fetched_anew_and_replaces_what_was_stored() {
         .cache
         .is_hit()
     );
+}
+
+/// A store whose next look-up, once held, finds what was there then but answers when it is let go.
+#[derive(Clone)]
+struct HeldLookUp {
+    store: MemoryStore,
+    hold_next: Arc<std::sync::atomic::AtomicBool>,
+    let_go: Arc<Notify>,
+}
+
+impl Store for HeldLookUp {
+    const PERSISTS: bool = false;
+    type Get = std::pin::Pin<Box<dyn Future<Output = Result<Option<Record>, StoreError>> + Send>>;
+    type Swap = <MemoryStore as Store>::Swap;
+    type Writer = <MemoryStore as Store>::Writer;
+
+    fn get(&self, key: &CacheKey, part: Part) -> Self::Get {
+        let found = self.store.get(key, part);
+        let held = self
+            .hold_next
+            .swap(false, std::sync::atomic::Ordering::SeqCst);
+        let let_go = self.let_go.clone();
+        Box::pin(async move {
+            if held {
+                let_go.notified().await;
+            }
+            found.await
+        })
+    }
+
+    fn peek(&self, key: &CacheKey, part: Part) -> Self::Get {
+        Box::pin(self.store.peek(key, part))
+    }
+
+    fn writer(
+        &self,
+        key: &CacheKey,
+        part: Part,
+        head: Head,
+        window: Window,
+    ) -> Result<Self::Writer, WriteRefused> {
+        self.store.writer(key, part, head, window)
+    }
+
+    fn swap(
+        &self,
+        key: &CacheKey,
+        part: Part,
+        expected: Expected,
+        record: Option<Record>,
+    ) -> Self::Swap {
+        self.store.swap(key, part, expected, record)
+    }
+}
+
+#[tokio::test]
+async fn once_also_for_a_request_whose_look_up_came_before_another_fetch_and_whose_flight_came_after()
+ {
+    let store = HeldLookUp {
+        store: MemoryStore::new(1 << 20),
+        hold_next: Arc::default(),
+        let_go: Arc::default(),
+    };
+    let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = calls.clone();
+    let inner = tower::service_fn(move |_: http::Request<ReqBody>| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        std::future::ready(Ok::<_, std::convert::Infallible>(response(FRESH, "answer")))
+    });
+    let service = CacheLayer::new(store.clone()).layer(inner);
+    store
+        .hold_next
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    let mut slow = service.clone();
+    let slow = tokio::spawn(async move {
+        slow.call(get("/a"))
+            .await
+            .unwrap()
+            .into_body()
+            .collect()
+            .await
+    });
+    until(|| !store.hold_next.load(std::sync::atomic::Ordering::SeqCst)).await;
+    let mut quick = service.clone();
+    quick
+        .call(get("/a"))
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap();
+    until(|| store.store.usage().entries == 1).await;
+    store.let_go.notify_one();
+    assert_eq!(slow.await.unwrap().unwrap().to_bytes(), "answer");
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
