@@ -174,10 +174,18 @@ async fn a_response_without_a_date_is_given_that_of_its_reception() {
 
 #[tokio::test]
 async fn head_is_answered_from_a_stored_get_and_stores_nothing_itself() {
-    let setup = digits();
+    let setup = setup(|request: Request<ReqBody>| async move {
+        let body = if request.method() == "HEAD" {
+            ""
+        } else {
+            "0123456789"
+        };
+        response(&[("cache-control", "max-age=60")], body)
+    });
     let head_miss = ask(&setup.service, request("HEAD", "/a", &[])).await;
     assert_eq!(setup.seen.last().method, "HEAD");
-    assert!(head_miss.body.is_empty());
+    assert!(head_miss.body.is_empty() && !head_miss.cache.is_stored());
+    assert_eq!(setup.store.usage().entries, 0);
     assert_eq!(ask(&setup.service, get("/a")).await.body, b"0123456789");
     let hit = ask(&setup.service, request("HEAD", "/a", &[])).await;
     assert!(hit.cache.is_hit() && hit.body.is_empty());
