@@ -257,7 +257,7 @@ impl Write for Text {
 }
 
 /// The decimal digits of a number.
-pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut at = digits.len();
     loop {
         at -= 1;
@@ -268,6 +268,36 @@ pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
             return &digits[at..];
         }
     }
+}
+
+const SMALL: usize = 10_000;
+
+/// The numbers below 10,000, four digits each.
+static FOUR_DIGITS: [u8; 4 * SMALL] = {
+    let mut digits = [b'0'; 4 * SMALL];
+    let mut at = 0;
+    while at < digits.len() {
+        let (number, place) = (at / 4, at % 4);
+        let ten = match place {
+            0 => number / 1000,
+            1 => number / 100,
+            2 => number / 10,
+            _ => number,
+        };
+        // Below 10.
+        digits[at] += (ten % 10) as u8;
+        at += 1;
+    }
+    digits
+};
+
+/// The decimal digits of a number below 10,000.
+pub(crate) fn small_decimal(number: u64) -> Option<&'static str> {
+    let number = usize::try_from(number)
+        .ok()
+        .filter(|number| *number < SMALL)?;
+    let zeros = usize::from(number < 10) + usize::from(number < 100) + usize::from(number < 1000);
+    std::str::from_utf8(&FOUR_DIGITS[4 * number + zeros..4 * number + 4]).ok()
 }
 
 /// The values of `X-Cache`.
@@ -340,6 +370,10 @@ mod tests {
     fn decimals() {
         for number in [0, 9, 10, 12_345, u64::MAX] {
             assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
+        }
+        for number in 0..10_001 {
+            let expected = (number < 10_000).then(|| number.to_string());
+            assert_eq!(small_decimal(number).map(str::to_owned), expected);
         }
     }
 }

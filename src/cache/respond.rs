@@ -9,7 +9,7 @@ use crate::{
         APPENDED_SLOTS, CACHE_STATUS, RequestFacts, X_CACHE, remove_representation_metadata,
     },
     range::{self, Selected},
-    status::{CacheStatus, Detail, decimal},
+    status::{CacheStatus, Detail, small_decimal},
     store::Object,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -95,25 +95,21 @@ pub(super) fn stored<B>(
     });
 
     status.ttl = Some(head.freshness.ttl(now));
-    if settings.age {
-        set_digits(&mut headers, header::AGE, head.freshness.age(now) / 1000);
-    } else {
-        headers.remove(header::AGE);
-    }
-    if settings.cache_status {
-        if let Some(value) = status.header_value(head.upstream_status.as_ref(), &settings.product) {
-            headers.insert(CACHE_STATUS, value);
-        }
-    } else {
-        headers.remove(CACHE_STATUS);
-        if let Some(upstream) = &head.upstream_status {
-            headers.insert(CACHE_STATUS, upstream.clone());
-        }
-    }
-    match &settings.x_cache {
-        Some(values) => drop(headers.insert(X_CACHE, values.get(status.x_cache(code)))),
-        None => drop(headers.remove(X_CACHE)),
-    }
+    let upstream = head.upstream_status.as_ref();
+    let own = [
+        settings
+            .age
+            .then(|| seconds(head.freshness.age(now) / 1000)),
+        match settings.cache_status {
+            true => status.header_value(upstream, &settings.product),
+            false => upstream.cloned(),
+        },
+        settings
+            .x_cache
+            .as_ref()
+            .map(|values| values.get(status.x_cache(code))),
+    ];
+    place(&mut headers, own);
     let mut response = Response::new(ResponseBody::stored(body));
     *response.status_mut() = code;
     *response.headers_mut() = headers;
@@ -127,10 +123,42 @@ fn set(headers: &mut HeaderMap, name: header::HeaderName, text: &str) {
     }
 }
 
-fn set_digits(headers: &mut HeaderMap, name: header::HeaderName, number: u64) {
-    if let Ok(value) = HeaderValue::from_bytes(decimal(number, &mut [0; 20])) {
-        headers.insert(name, value);
+/// Puts what the cache says into the places that a stored map holds for it, first and in this order.
+fn place(headers: &mut HeaderMap, mut own: [Option<HeaderValue>; 3]) {
+    let mut placed = 0;
+    for ((name, value), (slot, place)) in
+        APPENDED_SLOTS.iter().zip(&mut own).zip(headers.iter_mut())
+    {
+        if slot == name
+            && let Some(value) = value.take()
+        {
+            *place = value;
+            placed += 1;
+        }
     }
+    if placed < APPENDED_SLOTS.len() {
+        place_by_name(headers, own);
+    }
+}
+
+/// For what is turned off, and for a record whose fields another process put in another order.
+#[cold]
+fn place_by_name(headers: &mut HeaderMap, own: [Option<HeaderValue>; 3]) {
+    for (name, value) in APPENDED_SLOTS.into_iter().zip(own) {
+        match value {
+            Some(value) => drop(headers.insert(name, value)),
+            // Placed already, or not to be there.
+            None if headers.get(&name).is_some_and(HeaderValue::is_empty) => {
+                drop(headers.remove(name))
+            }
+            None => {}
+        }
+    }
+}
+
+/// A number of seconds; the usual ones without an allocation.
+fn seconds(number: u64) -> HeaderValue {
+    small_decimal(number).map_or_else(|| HeaderValue::from(number), HeaderValue::from_static)
 }
 
 /// Says on a response that came from the inner service what the cache did. Its own `Age` and the

@@ -101,7 +101,7 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let facts = RequestFacts::of(&parts.headers);
+        let (facts, host) = RequestFacts::with_host(&parts.headers);
         if let Some(forward) = self.bypass(&parts, &facts, &body) {
             let passing = Passing::new(&self.core, &self.settings, &parts, &facts, forward);
             let request = Request::from_parts(parts, body);
@@ -113,7 +113,7 @@ where
             .settings
             .policy
             .key_policy()
-            .key(&core.namespace, &parts);
+            .key_with_host(&core.namespace, &parts, host);
         let mut look_up = LookUp::start(&core.store, &key);
         // In memory it is ready at once, and a hit is answered here.
         let looked = look_up.poll(

@@ -1,7 +1,7 @@
 //! What the rules ask of a request's header fields, found in one pass.
 
 use super::RequestDirectives;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 
 /// What a request's header fields mean for a cache.
 ///
@@ -45,33 +45,44 @@ impl RequestFacts {
     /// Reads them.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
+        Self::with_host(headers).0
+    }
+
+    /// Reads them, and finds `Host`.
+    #[must_use]
+    pub(crate) fn with_host(headers: &HeaderMap) -> (Self, Option<&http::HeaderValue>) {
         let mut facts = Self::default();
+        let mut host = None;
         let mut hosts = 0_u8;
         for (name, value) in headers {
             // By length first: most fields of a request then cost one comparison.
-            match name.as_str().len() {
-                4 if name == header::HOST => hosts = hosts.saturating_add(1),
-                5 if name == header::RANGE => facts.range = true,
-                6 if name == header::COOKIE => facts.cookie = true,
-                6 if name == header::PRAGMA => {
+            let name = name.as_str();
+            match name.len() {
+                4 if name == "host" => {
+                    hosts = hosts.saturating_add(1);
+                    host = Some(value);
+                }
+                5 if name == "range" => facts.range = true,
+                6 if name == "cookie" => facts.cookie = true,
+                6 if name == "pragma" => {
                     facts.pragma_no_cache |= super::members(value.as_bytes())
                         .any(|member| member.eq_ignore_ascii_case(b"no-cache"));
                 }
-                7 if name == header::UPGRADE => facts.upgrade = true,
-                8 if name == header::IF_MATCH => facts.precondition = true,
-                13 if name == header::AUTHORIZATION => facts.authorization = true,
-                13 if name == header::CACHE_CONTROL => {
+                7 if name == "upgrade" => facts.upgrade = true,
+                8 if name == "if-match" => facts.precondition = true,
+                13 if name == "authorization" => facts.authorization = true,
+                13 if name == "cache-control" => {
                     facts.cache_control = true;
                     facts.directives.add_line(value.as_bytes());
                 }
-                13 if name == header::IF_NONE_MATCH => facts.conditional = true,
-                17 if name == header::IF_MODIFIED_SINCE => facts.conditional = true,
-                19 if name == header::IF_UNMODIFIED_SINCE => facts.precondition = true,
+                13 if name == "if-none-match" => facts.conditional = true,
+                17 if name == "if-modified-since" => facts.conditional = true,
+                19 if name == "if-unmodified-since" => facts.precondition = true,
                 _ => {}
             }
         }
         facts.several_hosts = hosts > 1;
-        facts
+        (facts, host)
     }
 
     /// Whether the request asks for an answer from the origin: `no-cache`, or `Pragma: no-cache`

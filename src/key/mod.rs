@@ -43,16 +43,17 @@ pub struct CacheKey {
 #[derive(Clone)]
 enum KeyBytes {
     Inline { len: u8, bytes: [u8; INLINE] },
-    Heap(Box<[u8]>),
+    Heap(Vec<u8>),
 }
 
 impl CacheKey {
     /// Takes the bytes that [`as_bytes`](Self::as_bytes) gave.
     #[must_use]
     pub fn from_bytes(encoded: &[u8]) -> Self {
-        let mut writer = KeyWriter::new();
-        writer.bytes(encoded);
-        writer.finish()
+        let mut key = Self::empty();
+        key.bytes(encoded);
+        key.finish();
+        key
     }
 
     /// The encoding: the same in every process and version that names the parts alike.
@@ -144,77 +145,95 @@ fn read_part(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((*tag, value, rest))
 }
 
-/// Writes a key: into an array on the stack, and onto the heap once that is full.
-struct KeyWriter {
-    inline: [u8; INLINE],
-    len: usize,
-    heap: Vec<u8>,
-}
-
-impl KeyWriter {
-    fn new() -> Self {
+/// Writing, into the array and onto the heap once that is full.
+impl CacheKey {
+    #[inline]
+    fn empty() -> Self {
         Self {
-            inline: [0; INLINE],
-            len: 0,
-            heap: Vec::new(),
+            hash: 0,
+            bytes: KeyBytes::Inline {
+                len: 0,
+                bytes: [0; INLINE],
+            },
         }
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
-        if self.heap.is_empty() {
-            let end = self.len + bytes.len();
-            if let Some(room) = self.inline.get_mut(self.len..end) {
-                room.copy_from_slice(bytes);
-                self.len = end;
-                return;
-            }
-            self.heap.reserve(2 * INLINE + bytes.len());
-            self.heap.extend_from_slice(&self.inline[..self.len]);
+    /// The next `length` bytes, to be written.
+    #[inline(always)]
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        // Twice matched, for the borrow checker's sake.
+        if let KeyBytes::Inline { len, bytes } = &self.bytes
+            && usize::from(*len) + length <= bytes.len()
+        {
+            let KeyBytes::Inline { len, bytes } = &mut self.bytes else {
+                return &mut [];
+            };
+            let start = usize::from(*len);
+            *len = (start + length) as u8;
+            return &mut bytes[start..start + length];
         }
-        self.heap.extend_from_slice(bytes);
-        self.len = self.heap.len();
+        self.heap_room(length)
+    }
+
+    #[cold]
+    fn heap_room(&mut self, length: usize) -> &mut [u8] {
+        if matches!(self.bytes, KeyBytes::Inline { .. }) {
+            self.grow(length);
+        }
+        let KeyBytes::Heap(bytes) = &mut self.bytes else {
+            return &mut [];
+        };
+        let start = bytes.len();
+        bytes.resize(start + length, 0);
+        &mut bytes[start..]
+    }
+
+    #[cold]
+    fn grow(&mut self, length: usize) {
+        let mut heap = Vec::with_capacity(2 * INLINE + length);
+        heap.extend_from_slice(self.as_bytes());
+        self.bytes = KeyBytes::Heap(heap);
+    }
+
+    #[inline]
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).copy_from_slice(bytes);
     }
 
     /// Opens a part; what is written until [`end`](Self::end) is its value.
     fn begin(&mut self, tag: u8) -> usize {
         self.bytes(&[tag, 0, 0, 0, 0]);
-        self.len
+        self.as_bytes().len()
     }
 
     fn end(&mut self, start: usize) {
         // hyper takes no URI over 64 KiB and no header block near 4 GiB.
-        let length = u32::try_from(self.len - start)
+        let length = u32::try_from(self.as_bytes().len() - start)
             .unwrap_or(u32::MAX)
             .to_be_bytes();
-        let written = if self.heap.is_empty() {
-            &mut self.inline[..]
-        } else {
-            &mut self.heap[..]
+        let written = match &mut self.bytes {
+            KeyBytes::Inline { bytes, .. } => &mut bytes[..],
+            KeyBytes::Heap(bytes) => bytes,
         };
         written[start - 4..start].copy_from_slice(&length);
     }
 
+    #[inline(always)]
     fn part(&mut self, tag: u8, value: &[u8]) {
-        let start = self.begin(tag);
-        self.bytes(value);
-        self.end(start);
+        let length = u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let room = self.room(5 + value.len());
+        let Some((head, rest)) = room.split_first_chunk_mut::<5>() else {
+            return;
+        };
+        *head = [tag, length[0], length[1], length[2], length[3]];
+        rest.copy_from_slice(value);
     }
 
-    fn finish(self) -> CacheKey {
-        let bytes = if self.heap.is_empty() {
-            // `len` is at most INLINE, which fits.
-            KeyBytes::Inline {
-                len: u8::try_from(self.len).unwrap_or(u8::MAX),
-                bytes: self.inline,
-            }
-        } else {
-            KeyBytes::Heap(self.heap.into_boxed_slice())
-        };
-        let mut key = CacheKey { hash: 0, bytes };
+    #[inline]
+    fn finish(&mut self) {
         let mut hasher = SEED.build_hasher();
-        hasher.write(key.as_bytes());
-        key.hash = hasher.finish();
-        key
+        hasher.write(self.as_bytes());
+        self.hash = hasher.finish();
     }
 }
 
@@ -223,7 +242,11 @@ impl KeyWriter {
 /// [`unique`](Self::unique) is for stores that end with the process; a store that persists needs a
 /// [`named`](Self::named) one, so that the next process finds what this one stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Namespace(Arc<str>);
+pub struct Namespace {
+    name: Arc<str>,
+    /// Its part of a key, and that of `GET`.
+    get: Arc<[u8]>,
+}
 
 impl Namespace {
     /// A name that no other namespace of this process has.
@@ -231,7 +254,7 @@ impl Namespace {
     pub fn unique() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         // `#` keeps it apart from names given by hand, which may not start with one.
-        Self(format!("#{}", NEXT.fetch_add(1, Ordering::Relaxed)).into())
+        Self::new(&format!("#{}", NEXT.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// A name given by the application.
@@ -247,11 +270,21 @@ impl Namespace {
                 "1 to 64 bytes, not starting with '#'",
             ));
         }
-        Ok(Self(name.into()))
+        Ok(Self::new(name))
     }
 
     fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.name.as_bytes()
+    }
+
+    fn new(name: &str) -> Self {
+        let mut get = CacheKey::empty();
+        get.part(Part::NAMESPACE, name.as_bytes());
+        get.part(Part::METHOD, b"GET");
+        Self {
+            name: name.into(),
+            get: get.as_bytes().into(),
+        }
     }
 }
 
@@ -271,13 +304,14 @@ mod tests {
 
     #[test]
     fn a_part_may_grow_over_the_edge() {
-        let mut writer = KeyWriter::new();
+        let mut writer = CacheKey::empty();
         let start = writer.begin(Part::PATH);
         for _ in 0..INLINE {
             writer.bytes(b"ab");
         }
         writer.end(start);
-        let key = writer.finish();
+        writer.finish();
+        let key = writer;
         let (tag, value, rest) = read_part(key.as_bytes()).unwrap();
         assert_eq!((tag, value.len(), rest.len()), (Part::PATH, 2 * INLINE, 0));
     }

@@ -41,6 +41,34 @@ pub(super) fn authority(uri: &Uri, headers: &HeaderMap, mut write: impl FnMut(&[
     }
 }
 
+/// The authority where it is in canonical form already.
+pub(super) fn simple_authority<'a>(
+    uri: &'a Uri,
+    host: Option<&'a http::HeaderValue>,
+) -> Option<&'a [u8]> {
+    let raw = match uri.authority() {
+        Some(authority) => authority.as_str().as_bytes(),
+        None => host?.as_bytes(),
+    };
+    static ODD: [u8; 256] = {
+        let mut odd = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            odd[byte] = match byte as u8 {
+                b'A'..=b'Z' | b'@' | b':' | b' ' | b'\t' => 1,
+                _ => 0,
+            };
+            byte += 1;
+        }
+        odd
+    };
+    let odd = raw
+        .iter()
+        .fold(0, |odd, byte| odd | ODD[usize::from(*byte)])
+        != 0;
+    (!odd).then_some(raw)
+}
+
 /// The address of a request as invalidation knows it: the canonical authority, the path and the query.
 pub(crate) fn address(uri: &Uri, headers: &HeaderMap) -> Box<str> {
     let mut address = Vec::new();

@@ -1,6 +1,6 @@
 //! Which parts of a request count.
 
-use super::{CacheKey, KeyWriter, Namespace, Part, normalize};
+use super::{CacheKey, Namespace, Part, normalize};
 use crate::headers::members;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts};
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -282,20 +282,32 @@ impl KeyPolicy {
     /// (unless cookies count).
     #[must_use]
     pub fn key(&self, namespace: &Namespace, parts: &Parts) -> CacheKey {
+        self.key_with_host(namespace, parts, parts.headers.get(header::HOST))
+    }
+
+    pub(crate) fn key_with_host(
+        &self,
+        namespace: &Namespace,
+        parts: &Parts,
+        host: Option<&HeaderValue>,
+    ) -> CacheKey {
         let uri = self.uri(parts);
-        let mut key = KeyWriter::new();
-        key.part(Part::NAMESPACE, namespace.as_bytes());
-        let method = if parts.method == Method::HEAD {
-            &Method::GET
+        let mut key = CacheKey::empty();
+        if parts.method == Method::GET || parts.method == Method::HEAD {
+            key.bytes(&namespace.get);
         } else {
-            &parts.method
-        };
-        key.part(Part::METHOD, method.as_str().as_bytes());
-        let start = key.begin(Part::AUTHORITY);
-        if self.authority {
-            normalize::authority(&uri, &parts.headers, |piece| key.bytes(piece));
+            key.part(Part::NAMESPACE, namespace.as_bytes());
+            key.part(Part::METHOD, parts.method.as_str().as_bytes());
         }
-        key.end(start);
+        match normalize::simple_authority(&uri, host) {
+            _ if !self.authority => key.part(Part::AUTHORITY, b""),
+            Some(simple) => key.part(Part::AUTHORITY, simple),
+            None => {
+                let start = key.begin(Part::AUTHORITY);
+                normalize::authority(&uri, &parts.headers, |piece| key.bytes(piece));
+                key.end(start);
+            }
+        }
         key.part(Part::PATH, uri.path().as_bytes());
         self.write_query(&mut key, uri.query());
         for name in &self.headers {
@@ -316,10 +328,11 @@ impl KeyPolicy {
                 key.part(Part::ACCEPT_ENCODING, codings.as_bytes());
             }
         }
-        key.finish()
+        key.finish();
+        key
     }
 
-    fn write_query(&self, key: &mut KeyWriter, query: Option<&str>) {
+    fn write_query(&self, key: &mut CacheKey, query: Option<&str>) {
         let Some(query) = query else { return };
         if self.query == Query::All {
             return key.part(Part::QUERY, query.as_bytes());
@@ -368,7 +381,7 @@ impl fmt::Debug for KeyPolicy {
     }
 }
 
-fn write_header(key: &mut KeyWriter, name: &HeaderName, headers: &HeaderMap) {
+fn write_header(key: &mut CacheKey, name: &HeaderName, headers: &HeaderMap) {
     let mut lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let Some(first) = lines.next() else { return };
     let start = key.begin(Part::HEADER);
