@@ -101,6 +101,17 @@ impl State {
             .count();
     }
 
+    /// Whether a reader that has read all there is waits for the slowest.
+    fn holds_others_up(&self) -> bool {
+        let end = self.first + self.chunks.len() as u64;
+        let mut live = self
+            .readers
+            .iter()
+            .flatten()
+            .filter(|reader| !reader.cut_off);
+        live.any(|reader| reader.next == end) && self.slowest().is_some_and(|slowest| slowest < end)
+    }
+
     fn wake_readers(&mut self) -> Vec<Waker> {
         self.readers
             .iter_mut()
@@ -181,7 +192,7 @@ impl FillWriter {
     /// Ready when another chunk may be pushed: at once while keeping; while passing, once the slowest reader is near enough.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         loop {
-            let others = {
+            let held_up = {
                 let mut state = self.fill.state.lock();
                 if !state.passing {
                     return Poll::Ready(Ok(()));
@@ -195,9 +206,9 @@ impl FillWriter {
                     return Poll::Ready(Ok(()));
                 }
                 state.writer = Some(cx.waker().clone());
-                state.reading > 1
+                state.holds_others_up()
             };
-            if !others {
+            if !held_up {
                 self.lag = None;
                 return Poll::Pending;
             }

@@ -15,9 +15,9 @@ pub(crate) enum Forwarding {
     Keyed,
 }
 
-/// Headers that CloudFront forwards by default on `GET` and `HEAD`, listed or not. `Host` and `User-Agent` are
-/// replaced by the origin side; until it is there, they pass.
-const FORWARDED_BY_DEFAULT: [HeaderName; 22] = [
+/// Headers that CloudFront forwards by default on `GET` and `HEAD`, listed or not. It sets `Host` to the origin's name, which
+/// only the origin side knows: here it passes. `User-Agent` it replaces: the viewer's doesn't pass.
+const FORWARDED_BY_DEFAULT: [HeaderName; 21] = [
     header::CACHE_CONTROL,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
@@ -34,7 +34,6 @@ const FORWARDED_BY_DEFAULT: [HeaderName; 22] = [
     header::PRAGMA,
     header::RANGE,
     header::TRANSFER_ENCODING,
-    header::USER_AGENT,
     header::VIA,
     header::WARNING,
     HeaderName::from_static("content-md5"),

@@ -29,10 +29,12 @@ pub(crate) struct Invalidations {
 }
 
 struct Known {
-    exact: HashMap<Box<str>, u64, RandomState>,
+    /// By two hashes of the address, so that a long one takes no more: addresses that share both share their epoch.
+    exact: HashMap<(u64, u64), u64, RandomState>,
     /// Empty until it is needed.
     places: Box<[u64]>,
     hasher: RandomState,
+    second: RandomState,
 }
 
 impl fmt::Debug for Invalidations {
@@ -55,6 +57,7 @@ impl Invalidations {
                 exact: HashMap::default(),
                 places: Box::default(),
                 hasher,
+                second: RandomState::default(),
             }),
         }
     }
@@ -96,6 +99,12 @@ impl Invalidations {
         (self.known.read().last(address) <= fetched.max(checked)).then_some(now)
     }
 
+    /// The number of the epoch at which an address was last invalidated (or a later one), 0 for never: a fetch for it that
+    /// begins now is not the one that began before.
+    pub(crate) fn last(&self, address: &str) -> u64 {
+        self.known.read().last(address)
+    }
+
     /// Whether an address has been invalidated since an epoch of this sequence.
     pub(crate) fn invalidated_since(&self, address: &str, epoch: Epoch) -> bool {
         self.known.read().last(address) > epoch.number
@@ -107,22 +116,23 @@ impl Known {
         if self.exact.len() >= EXACT {
             self.fold();
         }
-        self.exact.insert(address.into(), epoch);
+        let name = self.name(address);
+        self.exact.insert(name, epoch);
     }
 
     /// The epoch at which an address was last invalidated, or a later one; 0 for never.
     fn last(&self, address: &str) -> u64 {
-        let exact = self.exact.get(address).copied().unwrap_or(0);
+        let name = self.name(address);
+        let exact = self.exact.get(&name).copied().unwrap_or(0);
         if self.places.is_empty() {
             exact
         } else {
-            exact.max(self.places[self.place(address)])
+            exact.max(self.places[place(name)])
         }
     }
 
-    fn place(&self, address: &str) -> usize {
-        // PLACES is a power of two that fits.
-        usize::try_from(self.hasher.hash_one(address) % PLACES as u64).unwrap_or(0)
+    fn name(&self, address: &str) -> (u64, u64) {
+        (self.hasher.hash_one(address), self.second.hash_one(address))
     }
 
     /// Moves the older half to the places.
@@ -134,15 +144,20 @@ impl Known {
         let middle = epochs.len() / 2;
         let (_, middle, _) = epochs.select_nth_unstable(middle);
         let middle = *middle;
-        for (address, epoch) in self
+        for (name, epoch) in self
             .exact
             .extract_if(|_, epoch| *epoch <= middle)
             .collect::<Vec<_>>()
         {
-            let place = self.place(&address);
+            let place = place(name);
             self.places[place] = self.places[place].max(epoch);
         }
     }
+}
+
+/// PLACES is a power of two that fits.
+fn place(name: (u64, u64)) -> usize {
+    usize::try_from(name.0 % PLACES as u64).unwrap_or(0)
 }
 
 #[cfg(test)]

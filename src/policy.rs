@@ -29,7 +29,10 @@ const YEAR: Duration = Duration::from_secs(31_536_000);
 ///
 /// # What the CloudFront profiles share between viewers
 ///
-/// They follow CloudFront to the letter. What isn't in the key isn't forwarded, so an answer can't depend on it. But:
+/// They follow CloudFront to the letter. What isn't in the key isn't forwarded, so an answer can't depend on it, with the
+/// exceptions of CloudFront's own table: `Host`, `Origin`, `Via`, `From`, `Date`, `Cache-Control`, `Pragma`, `Range`,
+/// `X-Forwarded-For` and the conditional headers reach the service unkeyed. A service behind such a profile must not let a
+/// cacheable answer depend on them; `Host` above all: key it where one cache serves several hosts. Also:
 /// * a minimum TTL above 0 (`caching_optimized` has 1 s) overrides `private`, `no-store` and `no-cache`:
 ///   such an answer is shared for that time. [`honor_private`](Self::honor_private) restores the rule for `private`;
 /// * with cookies in the key, `Set-Cookie` is stored and replayed to all who send the same cookies;

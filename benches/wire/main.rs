@@ -5,7 +5,18 @@
 //! cargo build --release --example reverse_proxy && cargo bench --bench wire
 //! ```
 //!
-//! TODO figures
+//! # Figures
+//!
+//! Milliseconds, 2026-11-20, two cores shared by all three processes:
+//!
+//! | | direct | through | target |
+//! |---|---|---|---|
+//! | slowest first byte of 1,000 cold clients, Content-Length | 24.9 | 26.7 | 50 ms later or 1.5 times: met |
+//! | the same, chunked | 19.2 | 27.9 | the same: met |
+//! | first byte of 10 MiB over 2 s | 0.24 | 0.70 | 2 ms later: met |
+//! | delay of an event, median | 0.17 | 0.29 | 2 ms later: met |
+//! | delay of an event, slowest of 40 | 0.53 | 0.38 | within the 50 ms between two: met |
+//! | until the origin's stream ends behind its viewer | 0.17 | 0.18 | 100 ms later: met |
 //!
 //! # How it is measured
 //!

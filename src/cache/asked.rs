@@ -57,6 +57,21 @@ impl<St: Store> Asked<St> {
         )
     }
 
+    /// Whether an answer under way isn't fresh any more.
+    pub(super) fn is_outdated(&self, answer: &SharedAnswer) -> bool {
+        let now = self.core.shared().clock.now();
+        answer
+            .freshness
+            .is_some_and(|freshness| !freshness.is_fresh(now))
+    }
+
+    /// The epoch at which the address was last invalidated.
+    pub(super) fn invalidated(&self) -> u64 {
+        let key = self.settings.policy.key_policy();
+        let address = key.address(&key.uri(&self.parts), &self.parts.headers);
+        self.core.shared().invalidations.last(&address)
+    }
+
     pub(super) fn viewer(&self) -> Viewer<'_> {
         Viewer {
             method: &self.parts.method,
@@ -81,11 +96,12 @@ impl<St: Store> Asked<St> {
         body: StoredBody,
         forward: Forward,
     ) -> Response<ResponseBody<B>> {
+        let now = self.core.shared().clock.now();
         let status = CacheStatus {
             collapsed: true,
-            ..answer.status_for(forward)
+            ..answer.status_for(forward, now)
         };
         tracing::debug!(key = %self.key, status = %status, "shared a fetch");
-        answer.for_follower(&self.settings, &self.viewer(), body, status)
+        answer.for_follower(&self.settings, &self.viewer(), body, status, now)
     }
 }

@@ -99,7 +99,11 @@ impl<St: Store> Sink<St> {
             let frame = match tokio::time::timeout(stall, next).await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return,
-                Err(_elapsed) if self.has_readers() => continue,
+                Err(_elapsed) if self.has_readers() => {
+                    // Who waits for it may go on; nobody else is to wait for what may never come.
+                    others.close();
+                    continue;
+                }
                 // Nobody waits for it, and it stands still.
                 Err(_elapsed) => return,
             };

@@ -39,34 +39,42 @@ pub(super) async fn confirm<St: Store>(
         date.insert(received);
     }
     merge_not_modified(&mut fields, update);
+    let judged = storing.judge(old.status, &fields);
+    storing.restrict(&mut fields);
     let store = &core.shared().store;
     let key = storing.key();
-    match storing.judge(old.status, &fields) {
+    match judged {
         Ok(accepted) => {
             let mut head = storing.head(old.status, &fields, &accepted);
             head.upstream_status = head.upstream_status.or_else(|| old.upstream_status.clone());
             let shareable = accepted.usable;
-            if !shareable {
-                let shared = core.shared();
-                shared.marks.mark(key, shared.clock.now());
-            }
             let confirmed = object.with_head(head);
             let expected = Expected::Version(object.version());
             let stored = store
                 .swap(key, part, expected, Some(Record::Object(confirmed.clone())))
                 .await;
+            let (stored, shared) = (stored.unwrap_or(false), core.shared());
+            match shareable {
+                true if stored => shared.marks.lift(key),
+                true => {}
+                false => shared.marks.mark(key, shared.clock.now()),
+            }
+            tracing::debug!(%key, stored, "confirmed by the origin");
             Confirmed {
                 object: confirmed,
-                stored: stored.unwrap_or(false),
+                stored,
                 shareable,
             }
         }
         Err(refusal) => {
-            // It may not be kept any longer, but this answer is confirmed.
+            // This answer is confirmed all the same. What the answer forbids isn't kept any longer; what only this request
+            // forbids is left for others.
             tracing::debug!(%key, reason = refusal.as_str(), "a 304 forbids what was stored");
-            let _removed = store
-                .swap(key, part, Expected::Version(object.version()), None)
-                .await;
+            if !refusal.is_of_request() {
+                let _removed = store
+                    .swap(key, part, Expected::Version(object.version()), None)
+                    .await;
+            }
             let (headers, upstream_status) = respond::fields_to_store(&fields, &[]);
             let head = Head {
                 headers,

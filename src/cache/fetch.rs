@@ -11,7 +11,7 @@ use super::{
     respond::{self, Viewer},
     settings::Settings,
     spawn::spawn,
-    storing::{Storage, Storing},
+    storing::{Storage, Storing, announced_length},
 };
 use crate::{
     body::{ResponseBody, StoredBody},
@@ -19,7 +19,7 @@ use crate::{
     error::BoxError,
     forward,
     freshness::{self, Forward},
-    headers::{RequestFacts, content_length, remove_hop_by_hop},
+    headers::{RequestFacts, remove_hop_by_hop},
     status::{CacheStatus, Detail},
     store::Store,
 };
@@ -121,10 +121,8 @@ where
                 .0
             {
                 Found::Usable(object) => {
-                    let status = CacheStatus::hit(0);
-                    let answer = asked.answer(&object, status);
-                    return waiting
-                        .tell(move || Outcome::Object(object.clone(), status), Ok(answer));
+                    let answer = asked.answer(&object, CacheStatus::hit(0));
+                    return waiting.tell(|| Outcome::Again, Ok(answer));
                 }
                 validate @ Found::Validate(..) => found = validate,
                 Found::Nothing(_) => found = Found::Nothing(found.forward()),
@@ -214,15 +212,10 @@ impl<St: Store> Led<St> {
             facts: &self.facts,
         };
         let answer = respond::stored(&self.settings, &viewer, &confirmed.object, now, status);
-        let Confirmed {
-            object, shareable, ..
-        } = confirmed;
-        let for_others = CacheStatus {
-            collapsed: true,
-            ..status
-        };
+        let shareable = confirmed.shareable;
+        // Stored by now: each finds it, if it is for it.
         let outcome = move || match shareable {
-            true => Outcome::Object(object.clone(), for_others),
+            true => Outcome::Again,
             false => Outcome::Uncacheable(Detail::Uncacheable),
         };
         waiting.tell(outcome, Ok(answer));
@@ -242,16 +235,13 @@ impl<St: Store> Led<St> {
         let mut fields = response.headers().clone();
         remove_hop_by_hop(&mut fields);
         let judged = storing.judge(code, &fields);
-        let policy = &self.settings.policy;
-        if policy.is_cloudfront() {
-            forward::restrict_response(&mut fields, policy.key_policy());
-            forward::restrict_response(response.headers_mut(), policy.key_policy());
-        }
+        storing.restrict(&mut fields);
+        storing.restrict(response.headers_mut());
         let now = self.core.shared().clock.now();
         let mut answer = SharedAnswer {
             status: code,
             received_at: now,
-            ttl: None,
+            freshness: None,
             stored: false,
             detail: None,
             vary: storing.variant_of(&fields),
@@ -260,7 +250,10 @@ impl<St: Store> Led<St> {
         };
         let accepted = match judged {
             Ok(accepted) => accepted,
-            Err(refusal) if freshness::is_shareable_error(code, &answer.headers) => {
+            Err(refusal)
+                if self.method == Method::GET
+                    && freshness::is_shareable_error(code, &answer.headers) =>
+            {
                 answer.detail = Some(Detail::NotStored(refusal));
                 return self.carry(waiting, None, answer, response).await;
             }
@@ -268,7 +261,7 @@ impl<St: Store> Led<St> {
                 return self.hand_over(waiting, &storing, response, Detail::NotStored(refusal));
             }
         };
-        answer.ttl = Some(accepted.freshness.ttl(now));
+        answer.freshness = Some(accepted.freshness);
         let usable = accepted.usable;
         if self.method == Method::HEAD {
             // Nothing to store, and nothing to wait for. A body that axum has yet to drop still tells its length.
@@ -299,8 +292,12 @@ impl<St: Store> Led<St> {
             waiting.others.close();
             self.core.shared().marks.mark(storing.key(), now);
         }
-        answer.stored = true;
-        self.carry(waiting, Some(storage), answer, response).await;
+        let storage = Some(storage).filter(Storage::keeps);
+        answer.stored = storage.is_some();
+        if storage.is_none() {
+            answer.detail = Some(Detail::NoRoom);
+        }
+        self.carry(waiting, storage, answer, response).await;
     }
 
     /// The answer isn't stored: the leader gets it as it is, body and all, and the task ends here.
@@ -314,8 +311,14 @@ impl<St: Store> Led<St> {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let again = matches!(detail, Detail::NotStored(refusal) if refusal.is_of_request());
-        if !again {
+        let (again, lasting) = match detail {
+            Detail::NotStored(refusal) => (
+                refusal.is_of_request(),
+                freshness::is_lasting(refusal, &self.facts, response.status()),
+            ),
+            _ => (false, true),
+        };
+        if lasting {
             let shared = self.core.shared();
             shared.marks.mark(storing.key(), shared.clock.now());
         }
@@ -353,7 +356,7 @@ impl<St: Store> Led<St> {
             &viewer,
             answer.headers.clone(),
             body,
-            answer.status_for(self.forward),
+            answer.status_for(self.forward, self.core.shared().clock.now()),
         );
         let ours = std::mem::replace(own.extensions_mut(), parts.extensions);
         own.extensions_mut().extend(ours);
@@ -373,10 +376,15 @@ impl<St: Store> Led<St> {
         B::Error: Into<BoxError>,
     {
         let limits = &self.core.shared().limits;
-        let sink = Sink::new(storage, content_length(&answer.headers), limits.window);
+        let sink = Sink::new(
+            storage,
+            announced_length(answer.status, &answer.headers),
+            limits.window,
+        );
         let (parts, body) = response.into_parts();
         let opener = sink.opener();
         let for_leader = opener.open().unwrap_or_else(StoredBody::empty);
+        let answer_status = answer.status_for(self.forward, self.core.shared().clock.now());
         let answer = Arc::new(answer);
         let to_leader = self.answer(&answer, Response::from_parts(parts, for_leader));
         let Waiting { mut others, leader } = waiting;
@@ -387,6 +395,7 @@ impl<St: Store> Led<St> {
         }
         drop(leader.send(Ok(to_leader)));
         let fetch_timeout = limits.fetch_timeout;
+        tracing::debug!(status = %answer_status, "fetched");
         sink.carry(pin!(body), others, fetch_timeout).await;
     }
 }

@@ -8,13 +8,12 @@ use crate::{
     body::{ResponseBody, StoredBody},
     coalesce::Landing,
     conditional,
-    freshness::Forward,
+    freshness::{Forward, Freshness},
     headers::remove_representation_metadata,
     key::{CacheKey, VariantKey},
     status::{CacheStatus, Detail},
-    store::Object,
 };
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use std::sync::Arc;
 
 /// What is fetched once.
@@ -25,6 +24,8 @@ pub(super) struct FlightKey {
     pub(super) head: bool,
     /// Known once a response said what it varies by.
     pub(super) variant: Option<VariantKey>,
+    /// When its address was last invalidated: what is asked for after that isn't what was fetched before.
+    pub(super) invalidated: u64,
 }
 
 pub(super) type FlightLanding = Landing<FlightKey, Outcome>;
@@ -33,11 +34,9 @@ pub(super) type FlightLanding = Landing<FlightKey, Outcome>;
 pub(super) enum Outcome {
     /// An answer whose body is on its way, and a reader of it; none for who comes after its beginning is gone.
     Shared(Arc<SharedAnswer>, Option<StoredBody>),
-    /// A stored object, found or confirmed.
-    Object(Object, CacheStatus),
     /// The answer can't be shared, and neither can the next.
     Uncacheable(Detail),
-    /// The answer was for the leader's request only: somebody else may lead.
+    /// What answers may be in the store now, for whom it is; or the answer was for the leader's request only.
     Again,
     /// There was no answer.
     Failed(StatusCode),
@@ -50,7 +49,8 @@ pub(super) struct SharedAnswer {
     /// Fields that only the leader gets (`no-cache="..."`).
     pub(super) without: Vec<HeaderName>,
     pub(super) received_at: u64,
-    pub(super) ttl: Option<i64>,
+    /// Where it may be stored.
+    pub(super) freshness: Option<Freshness>,
     pub(super) stored: bool,
     pub(super) detail: Option<Detail>,
     /// Which requests it is for.
@@ -58,9 +58,9 @@ pub(super) struct SharedAnswer {
 }
 
 impl SharedAnswer {
-    pub(super) fn status_for(&self, forward: Forward) -> CacheStatus {
+    pub(super) fn status_for(&self, forward: Forward, now: u64) -> CacheStatus {
         CacheStatus {
-            ttl: self.ttl,
+            ttl: self.freshness.map(|freshness| freshness.ttl(now)),
             stored: self.stored,
             detail: self.detail,
             ..CacheStatus::forwarded(forward)
@@ -74,10 +74,18 @@ impl SharedAnswer {
         viewer: &Viewer<'_>,
         body: StoredBody,
         status: CacheStatus,
+        now: u64,
     ) -> Response<ResponseBody<B>> {
         let mut headers = self.headers.clone();
         for name in &self.without {
             headers.remove(name);
+        }
+        // Who comes late is told how old the head is.
+        let age = self
+            .freshness
+            .map_or(0, |freshness| freshness.age(now) / 1000);
+        if settings.age && age > 0 {
+            headers.insert(header::AGE, age.into());
         }
         self.respond(settings, viewer, headers, body, status)
     }

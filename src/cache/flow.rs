@@ -16,7 +16,7 @@ use crate::{
     conditional,
     error::BoxError,
     forward,
-    freshness::{Forward, Refusal},
+    freshness::{self, Forward},
     headers::remove_hop_by_hop,
     key::VariantKey,
     status::{CacheStatus, Detail},
@@ -79,6 +79,7 @@ where
                 key: self.asked.key.clone(),
                 head: false,
                 variant: variant.clone(),
+                invalidated: self.asked.invalidated(),
             };
             let joined = if self.asked.parts.method == Method::HEAD {
                 flights.follow(&flight).map(Joined::Follow)
@@ -119,13 +120,14 @@ where
                             found = Found::Nothing(Forward::VaryMiss);
                             continue;
                         }
+                        // Its body has been coming for longer than it is fresh.
+                        _ if self.asked.is_outdated(&answer) => {
+                            return self.alone(found, forward, None).await;
+                        }
                         (_, Some(body)) => return Ok(self.asked.share(&answer, body, forward)),
                         // Too late for its beginning.
                         (_, None) => return self.alone(found, forward, None).await,
                     }
-                }
-                Ok(Some(Outcome::Object(object, status))) => {
-                    return Ok(self.asked.answer(&object, status));
                 }
                 Ok(Some(Outcome::Uncacheable(detail))) => {
                     let (found, _) = self
@@ -149,7 +151,7 @@ where
                         Detail::FetchFailed,
                     ));
                 }
-                // The leader's answer was for it alone, or it is gone: one of us leads anew.
+                // What answers is in the store now, or the answer was for the leader alone, or the leader is gone.
                 Ok(Some(Outcome::Again) | None) => {}
             }
             (found, variant) = self
@@ -256,10 +258,8 @@ where
         let mut fields = response.headers().clone();
         remove_hop_by_hop(&mut fields);
         let judged = storing.judge(response.status(), &fields);
-        if settings.policy.is_cloudfront() {
-            forward::restrict_response(&mut fields, settings.policy.key_policy());
-            forward::restrict_response(response.headers_mut(), settings.policy.key_policy());
-        }
+        storing.restrict(&mut fields);
+        storing.restrict(response.headers_mut());
         let shared = core.shared();
         let mut tee = None;
         match &judged {
@@ -271,7 +271,7 @@ where
                 tee = storing.tee(response.status(), &fields, accepted);
             }
             Err(refusal) => {
-                if !refusal.is_of_request() && *refusal != Refusal::Disabled {
+                if freshness::is_lasting(*refusal, &facts, response.status()) {
                     shared.marks.mark(storing.key(), shared.clock.now());
                 }
                 status.detail = status.detail.or(Some(Detail::NotStored(*refusal)));

@@ -10,7 +10,6 @@ use crate::{
     error::BoxError,
     freshness::Forward,
     headers::RequestFacts,
-    key::{address, same_origin_address},
     status::CacheStatus,
     store::Store,
 };
@@ -26,6 +25,7 @@ pub(super) struct Passing {
 }
 
 struct AfterUnsafe {
+    settings: Arc<Settings>,
     uri: http::Uri,
     host: Option<http::HeaderValue>,
     target: Box<str>,
@@ -55,9 +55,10 @@ impl Passing {
             };
             let store = (parts.method == Method::POST)
                 .then(|| Storing::for_post(core, settings, parts, facts));
-            let target = address(&uri, &parts.headers);
+            let target = policy.key_policy().address(&uri, &parts.headers);
             let host = parts.headers.get(header::HOST).cloned();
             Box::new(AfterUnsafe {
+                settings: settings.clone(),
                 uri,
                 host,
                 target,
@@ -84,6 +85,7 @@ impl Passing {
             tee = after.apply(&response);
         }
         self.status.stored = tee.is_some();
+        tracing::debug!(status = %self.status, "passed through");
         let mut response = response.map(|body| match tee {
             Some(tee) => ResponseBody::teed(body, tee),
             None => ResponseBody::inner(body),
@@ -101,10 +103,12 @@ impl AfterUnsafe {
         host.extend(self.host.map(|value| (header::HOST, value)));
         let resolve = |name| {
             let reference: Option<&http::HeaderValue> = response.headers().get(name);
-            same_origin_address(&self.uri, &host, reference?.as_bytes())
+            let key = self.settings.policy.key_policy();
+            key.address_of_reference(&self.uri, &host, reference?.as_bytes())
         };
         let content_location = resolve(header::CONTENT_LOCATION);
-        let represents_target = content_location.as_ref() == Some(&self.target);
+        let represents_target =
+            response.status().is_success() && content_location.as_ref() == Some(&self.target);
         let store = self
             .store
             .filter(|store| represents_target && !store.is_overtaken());

@@ -15,10 +15,11 @@ use crate::{
     error::BoxError,
     freshness::Forward,
     headers::RequestFacts,
+    key::corrected_host,
     status::CacheStatus,
     store::{MemoryStore, Store},
 };
-use http::{Method, Request, Response, request::Parts};
+use http::{Method, Request, Response, header, request::Parts};
 use http_body::Body;
 use std::{
     fmt,
@@ -100,7 +101,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let (facts, host) = RequestFacts::with_host(&parts.headers);
         if let Some(forward) = self.bypass(&parts, &facts, &body) {
             let passing = Passing::new(&self.core, &self.settings, &parts, &facts, forward);
@@ -148,6 +149,10 @@ where
                 }
             }
         };
+        // Who answers must see the host that the answer is stored under.
+        if let Some(host) = corrected_host(&parts.uri, &parts.headers) {
+            parts.headers.insert(header::HOST, host);
+        }
         let asked = Asked {
             core: self.core.clone(),
             settings: self.settings.clone(),

@@ -4,9 +4,10 @@ use super::{CacheCore, core::Shared, respond::fields_to_store, settings::Setting
 use crate::{
     body::{OpenBody, Taken, Tee},
     error::BodyError,
+    forward,
     freshness::{self, Exchange, Freshness, Refusal, Storable},
     headers::{RequestFacts, content_length, http_date, remove_hop_by_hop},
-    key::{CacheKey, VariantKey, Vary, address},
+    key::{CacheKey, VariantKey, Vary},
     store::{
         Epoch, Expected, Head, Object, Part, Record, Store, StoreWriter, Variant, Variants,
         Version, WriteRefused, Written,
@@ -64,7 +65,7 @@ impl<St: Store> Storing<St> {
             method: parts.method.clone(),
             facts: *facts,
             request: parts.headers.clone(),
-            address: address(&uri, &parts.headers),
+            address: settings.policy.key_policy().address(&uri, &parts.headers),
             epoch: shared.invalidations.epoch(),
             requested_at: shared.clock.now(),
         }
@@ -128,6 +129,14 @@ impl<St: Store> Storing<St> {
             usable,
             without,
         })
+    }
+
+    /// Removes from a response, once judged, what the policy keeps from viewers and store, and what its status can't have.
+    pub(super) fn restrict(&self, response: &mut HeaderMap) {
+        let policy = &self.settings.policy;
+        if policy.is_cloudfront() {
+            forward::restrict_response(response, policy.key_policy());
+        }
     }
 
     /// Which requests a response is for, among those with this key.
@@ -196,11 +205,16 @@ impl<St: Store> Storing<St> {
             key: self.key.clone(),
             writer,
             variant,
-            announced: content_length(response),
+            announced: announced_length(status, response),
             written: 0,
             usable: accepted.usable,
         })
     }
+}
+
+/// The length that a response's body must have. A 204 has none, whatever its fields say.
+pub(super) fn announced_length(status: StatusCode, response: &HeaderMap) -> Option<u64> {
+    content_length(response).filter(|_| status != StatusCode::NO_CONTENT)
 }
 
 /// A response on its way into the store.
@@ -217,6 +231,11 @@ pub(super) struct Storage<St: Store> {
 impl<St: Store> Storage<St> {
     pub(super) fn opener(&self) -> Option<Arc<dyn OpenBody>> {
         self.writer.opener()
+    }
+
+    /// Whether what is written is kept, as far as is known.
+    pub(super) fn keeps(&self) -> bool {
+        self.writer.keeps()
     }
 
     pub(super) fn has_readers(&self) -> bool {
@@ -356,16 +375,17 @@ impl<St: Store> Tee for StoreTee<St> {
 }
 
 impl<St: Store> Storing<St> {
-    /// Takes a copy of an answer that goes to its viewer inline, if it may be stored.
+    /// Takes a copy of an answer that goes to its viewer inline, if it may be stored and there is room.
     pub(super) fn tee(
         &self,
         status: StatusCode,
         response: &HeaderMap,
         accepted: &Accepted,
     ) -> Option<Box<dyn Tee>> {
-        Some(Box::new(StoreTee(
-            self.open(status, response, accepted).ok()?,
-        )))
+        let storage = self.open(status, response, accepted).ok()?;
+        storage
+            .keeps()
+            .then(|| Box::new(StoreTee(storage)) as Box<dyn Tee>)
     }
 }
 

@@ -11,7 +11,7 @@ type Outcome<T> = Box<dyn Fn() -> T + Send>;
 
 enum State<T> {
     Flying {
-        waiting: Vec<Option<Waker>>,
+        waiting: Vec<Waiting>,
     },
     /// Each who waited finds its own value in its place; who comes later gets one made.
     Landed {
@@ -20,6 +20,13 @@ enum State<T> {
     },
     /// The leader is gone without a word.
     Lost,
+}
+
+/// A follower's place while the flight is on.
+enum Waiting {
+    For(Option<Waker>),
+    /// It left: nothing is made for it, and the place may be taken again.
+    Left,
 }
 
 /// The state that leader and followers share.
@@ -32,8 +39,23 @@ impl<T> Flight<T> {
     pub(crate) fn follow(self: &Arc<Self>) -> Follow<T> {
         let place = match &mut *self.state.lock() {
             State::Flying { waiting } => {
-                waiting.push(None);
-                Place::Waiting(waiting.len() - 1)
+                // The last places are looked at first: who leaves early came late.
+                let free = waiting
+                    .iter()
+                    .rev()
+                    .take(64)
+                    .position(|place| matches!(place, Waiting::Left));
+                match free {
+                    Some(from_end) => {
+                        let place = waiting.len() - 1 - from_end;
+                        waiting[place] = Waiting::For(None);
+                        Place::Waiting(place)
+                    }
+                    None => {
+                        waiting.push(Waiting::For(None));
+                        Place::Waiting(waiting.len() - 1)
+                    }
+                }
             }
             State::Landed { outcome, .. } => Place::Late(Some(outcome())),
             State::Lost => Place::Late(None),
@@ -68,7 +90,10 @@ impl<T> Lead<T> {
     /// Makes a value for each who waits, now: so that a reader of a moving window is there before the window moves.
     pub(crate) fn land(&self, outcome: impl Fn() -> T + Send + 'static) {
         self.end(|waiting| {
-            let places = waiting.iter().map(|_| Some(outcome())).collect();
+            let places = waiting
+                .iter()
+                .map(|place| matches!(place, Waiting::For(_)).then(&outcome))
+                .collect();
             State::Landed {
                 places,
                 outcome: Box::new(outcome),
@@ -76,7 +101,7 @@ impl<T> Lead<T> {
         });
     }
 
-    fn end(&self, end: impl FnOnce(&[Option<Waker>]) -> State<T>) {
+    fn end(&self, end: impl FnOnce(&[Waiting]) -> State<T>) {
         let wakers = {
             let mut state = self.flight.state.lock();
             let State::Flying { waiting } = &mut *state else {
@@ -86,7 +111,11 @@ impl<T> Lead<T> {
             *state = end(&waiting);
             waiting
         };
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        for place in wakers {
+            if let Waiting::For(Some(waker)) = place {
+                waker.wake();
+            }
+        }
     }
 }
 
@@ -128,7 +157,7 @@ impl<T> Future for Follow<T> {
         let value = match &mut *this.flight.state.lock() {
             State::Flying { waiting } => {
                 if let Some(waker) = waiting.get_mut(place) {
-                    *waker = Some(cx.waker().clone());
+                    *waker = Waiting::For(Some(cx.waker().clone()));
                 }
                 return Poll::Pending;
             }
@@ -149,7 +178,7 @@ impl<T> Drop for Follow<T> {
         let _unclaimed = match &mut *self.flight.state.lock() {
             State::Flying { waiting } => {
                 if let Some(waker) = waiting.get_mut(place) {
-                    *waker = None;
+                    *waker = Waiting::Left;
                 }
                 None
             }

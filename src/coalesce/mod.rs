@@ -51,10 +51,14 @@ impl<K: Eq + Hash + Clone, T> Coalescer<K, T> {
         match self.flights.entry(key.clone()) {
             Entry::Occupied(flight) => Joined::Follow(flight.get().follow()),
             Entry::Vacant(place) => {
-                if self.count.load(Ordering::Relaxed) >= self.limit {
+                let room = |count| (count < self.limit).then_some(count + 1);
+                if self
+                    .count
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
+                    .is_err()
+                {
                     return Joined::Full;
                 }
-                self.count.fetch_add(1, Ordering::Relaxed);
                 let lead = Lead::new();
                 place.insert(lead.flight());
                 Joined::Lead(Landing {

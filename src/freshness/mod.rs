@@ -40,5 +40,5 @@ pub use age::Freshness;
 pub use policy::FreshnessPolicy;
 pub use reuse::{Forward, Verdict, assess};
 pub use storable::{
-    Exchange, Refusal, Storable, fields_of_one_viewer, is_shareable_error, storable,
+    Exchange, Refusal, Storable, fields_of_one_viewer, is_lasting, is_shareable_error, storable,
 };

@@ -281,6 +281,22 @@ fn storable_cloudfront(
     })
 }
 
+/// Whether a refusal says that the next answer for the key won't be stored either. Not where the request is the reason,
+/// nor where the answer is one to a request of a special kind: a range, a condition, an origin in trouble.
+#[must_use]
+pub fn is_lasting(refusal: Refusal, request: &RequestFacts, status: StatusCode) -> bool {
+    let special = matches!(
+        status,
+        StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE
+    );
+    !(refusal.is_of_request()
+        || refusal == Refusal::Disabled
+        || request.range
+        || special
+        || status.is_informational()
+        || status.is_server_error())
+}
+
 /// Whether an error that isn't stored may still answer those who wait for it: nobody hammers a dying origin.
 #[must_use]
 pub fn is_shareable_error(status: StatusCode, response: &HeaderMap) -> bool {

@@ -11,7 +11,7 @@ mod vary;
 pub use policy::{AcceptEncoding, Cookies, KeyPolicy, Query};
 pub use vary::{VariantKey, Vary};
 
-pub(crate) use normalize::{address, same_origin_address};
+pub(crate) use normalize::corrected_host;
 
 use foldhash::quality::RandomState;
 use std::{
@@ -116,11 +116,46 @@ impl fmt::Display for CacheKey {
                 Part::COOKIE => "cookie:",
                 _ => "",
             };
-            write!(f, "{separator}{label}{}", value.escape_ascii())?;
+            write!(f, "{separator}{label}")?;
+            match tag {
+                Part::COOKIE => write_secret(f, value, b'=')?,
+                Part::HEADER if !is_printed(value) => write_secret(f, value, b':')?,
+                _ => write!(f, "{}", value.escape_ascii())?,
+            }
             first = false;
         }
         Ok(())
     }
+}
+
+/// Fields of a key that hold no secret; the values of others are printed as hashes.
+fn is_printed(field: &[u8]) -> bool {
+    [
+        &b"accept"[..],
+        b"host:",
+        b"origin:",
+        b"x-http-method",
+        b"x-method-override:",
+    ]
+    .iter()
+    .any(|known| field.starts_with(known))
+}
+
+/// A name, and in place of its value a hash: equal ones can be told, and nothing else.
+fn write_secret(f: &mut fmt::Formatter<'_>, pair: &[u8], separator: u8) -> fmt::Result {
+    let at = pair
+        .iter()
+        .position(|byte| *byte == separator)
+        .unwrap_or(pair.len());
+    let (name, value) = pair.split_at(at);
+    // 16 bits say whether two differ, and too little to guess by.
+    let hash = SEED.hash_one(value) & 0xffff;
+    write!(
+        f,
+        "{}{}#{hash:04x}",
+        name.escape_ascii(),
+        char::from(separator)
+    )
 }
 
 /// The tags of the parts of a key. Their order in a key is fixed by [`KeyPolicy::key`].

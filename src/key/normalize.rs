@@ -1,6 +1,6 @@
 //! The authority and the address of a request in canonical form.
 
-use http::{HeaderMap, Uri, header, uri::Authority};
+use http::{HeaderMap, HeaderValue, Uri, header, uri::Authority};
 
 /// Gives the pieces of the authority in canonical form to `write`, in order: lower case, without the default port.
 ///
@@ -69,57 +69,68 @@ pub(super) fn simple_authority<'a>(
     (!odd).then_some(raw)
 }
 
-/// The address of a request as invalidation knows it: the canonical authority, the path and the query.
-pub(crate) fn address(uri: &Uri, headers: &HeaderMap) -> Box<str> {
-    let mut address = Vec::new();
-    authority(uri, headers, |piece| address.extend_from_slice(piece));
-    address.extend_from_slice(
-        uri.path_and_query()
-            .map_or("/", |target| target.as_str())
-            .as_bytes(),
-    );
-    match String::from_utf8(address) {
-        Ok(text) => text.into_boxed_str(),
-        // A Host that isn't UTF-8.
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into(),
-    }
+/// The canonical authority as text.
+pub(super) fn authority_text(uri: &Uri, headers: &HeaderMap) -> String {
+    let mut text = Vec::new();
+    authority(uri, headers, |piece| text.extend_from_slice(piece));
+    // A Host may be anything.
+    String::from_utf8(text)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// Resolves a reference as `Location` and `Content-Location` hold it (RFC 3986 section 5) against
-/// the target of a request: `None` unless it stays on the same authority.
-pub(crate) fn same_origin_address(
-    target: &Uri,
-    headers: &HeaderMap,
-    reference: &[u8],
-) -> Option<Box<str>> {
+/// The `Host` that a request should have by its URI, where it has another one: the URI's authority counts, and whoever
+/// passes the request on must say so (RFC 9112 section 3.2.2).
+pub(crate) fn corrected_host(uri: &Uri, headers: &HeaderMap) -> Option<HeaderValue> {
+    let named = uri.authority()?;
+    headers.get(header::HOST)?;
+    let mut by_uri = Vec::new();
+    authority(uri, headers, |piece| by_uri.extend_from_slice(piece));
+    let mut by_host = Vec::new();
+    let mut origin_form = http::uri::Parts::default();
+    origin_form.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+    let origin_form = Uri::from_parts(origin_form).ok()?;
+    authority(&origin_form, headers, |piece| {
+        by_host.extend_from_slice(piece)
+    });
+    if by_uri == by_host {
+        return None;
+    }
+    let host = named.as_str().rsplit('@').next().unwrap_or_default();
+    HeaderValue::from_str(host).ok()
+}
+
+/// Resolves a reference as `Location` and `Content-Location` hold it (RFC 3986 section 5) against the target of a
+/// request whose authority is `base`: path and query, `None` unless it stays on the same authority.
+pub(super) fn same_origin_target(target: &Uri, base: &str, reference: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(reference).ok()?;
     let text = text.split('#').next().unwrap_or_default();
-    let mut base = Vec::new();
-    authority(target, headers, |piece| base.extend_from_slice(piece));
-    let base = String::from_utf8(base).ok()?;
-    let path = if let Some(rest) = text
-        .split_once("://")
-        .map(|(_, rest)| rest)
-        .or_else(|| text.strip_prefix("//"))
-    {
+    // What stands in a path or a query is no scheme.
+    let scheme_end = text
+        .find(['/', '?'])
+        .and_then(|end| text[..end].strip_suffix(':').map(str::len));
+    let (scheme, rest) = match scheme_end {
+        Some(end) => (&text[..end], &text[end + 1..]),
+        None => ("http", text),
+    };
+    let path = if let Some(rest) = rest.strip_prefix("//") {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (named, path) = rest.split_at(end);
         let named: Authority = named.parse().ok()?;
-        let uri =
-            Uri::builder().scheme(text.split_once("://").map_or("http", |(scheme, _)| scheme));
-        let uri = uri.authority(named).path_and_query("/").build().ok()?;
-        let mut other = Vec::new();
-        authority(&uri, &HeaderMap::new(), |piece| {
-            other.extend_from_slice(piece)
-        });
-        if other != base.as_bytes() {
+        let uri = Uri::builder()
+            .scheme(scheme)
+            .authority(named)
+            .path_and_query("/")
+            .build()
+            .ok()?;
+        if authority_text(&uri, &HeaderMap::new()) != base {
             return None;
         }
-        if path.is_empty() {
-            "/".to_owned()
-        } else {
-            path.to_owned()
+        match path.is_empty() || path.starts_with('?') {
+            true => format!("/{path}"),
+            false => path.to_owned(),
         }
+    } else if scheme_end.is_some() {
+        return None;
     } else if text.starts_with('/') {
         text.to_owned()
     } else if let Some(query) = text.strip_prefix('?') {
@@ -136,7 +147,7 @@ pub(crate) fn same_origin_address(
             .map_or("/", |at| &target.path()[..=at]);
         format!("{folder}{text}")
     };
-    Some(format!("{base}{}", without_dot_segments(&path)).into_boxed_str())
+    Some(without_dot_segments(&path))
 }
 
 /// RFC 3986 section 5.2.4, for a path with an optional query.
@@ -213,37 +224,50 @@ mod tests {
     #[test]
     fn references_are_resolved_on_the_same_origin_only() {
         let target: Uri = "http://example.com/a/b?q".parse().unwrap();
-        let resolve =
-            |reference: &str| same_origin_address(&target, &HeaderMap::new(), reference.as_bytes());
         for (reference, expected) in [
-            ("/x", Some("example.com/x")),
-            ("x", Some("example.com/a/x")),
-            ("../x?y", Some("example.com/x?y")),
-            ("./", Some("example.com/a/")),
-            ("..", Some("example.com/")),
-            ("?z", Some("example.com/a/b?z")),
-            ("", Some("example.com/a/b?q")),
-            ("/x#f", Some("example.com/x")),
-            ("http://EXAMPLE.com:80/x", Some("example.com/x")),
-            ("//example.com", Some("example.com/")),
-            ("http://example.com?q", Some("example.com?q")),
+            ("/x", Some("/x")),
+            ("x", Some("/a/x")),
+            ("../x?y", Some("/x?y")),
+            ("./", Some("/a/")),
+            ("..", Some("/")),
+            ("?z", Some("/a/b?z")),
+            ("", Some("/a/b?q")),
+            ("/x#f", Some("/x")),
+            ("/x?u=http://other.com/y", Some("/x?u=http://other.com/y")),
+            ("x?u=http://other.com/y", Some("/a/x?u=http://other.com/y")),
+            ("http://EXAMPLE.com:80/x", Some("/x")),
+            ("//example.com", Some("/")),
+            ("http://example.com?q", Some("/?q")),
             ("http://other.com/x", None),
             ("http://example.com:81/x", None),
+            ("mailto:/x", None),
             ("//", None),
         ] {
-            assert_eq!(resolve(reference).as_deref(), expected, "{reference}");
+            let resolved = same_origin_target(&target, "example.com", reference.as_bytes());
+            assert_eq!(resolved.as_deref(), expected, "{reference}");
         }
-        assert_eq!(
-            same_origin_address(&target, &HeaderMap::new(), b"\xff"),
-            None
-        );
+        assert_eq!(same_origin_target(&target, "example.com", b"\xff"), None);
     }
 
     #[test]
-    fn an_address_has_authority_path_and_query() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, "A:80".parse().unwrap());
-        assert_eq!(&*address(&"/x?y".parse().unwrap(), &headers), "a/x?y");
-        assert_eq!(&*address(&"*".parse().unwrap(), &HeaderMap::new()), "*");
+    fn a_host_that_contradicts_the_uri_is_corrected() {
+        for (uri, host, corrected) in [
+            ("http://a/", Some("b"), Some("a")),
+            ("http://u@A:81/", Some("b"), Some("A:81")),
+            ("http://a/", Some("A:80"), None),
+            ("http://a/", None, None),
+            ("/", Some("b"), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(host) = host {
+                headers.insert(header::HOST, host.parse().unwrap());
+            }
+            let host = corrected_host(&uri.parse().unwrap(), &headers);
+            assert_eq!(
+                host.as_ref().map(|host| host.to_str().unwrap()),
+                corrected,
+                "{uri} {host:?}"
+            );
+        }
     }
 }

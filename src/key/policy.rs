@@ -332,6 +332,37 @@ impl KeyPolicy {
         key
     }
 
+    /// The address by which what a request names is invalidated: authority, path and query, as far as they count.
+    pub(crate) fn address(&self, uri: &Uri, headers: &HeaderMap) -> Box<str> {
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        self.address_of(&normalize::authority_text(uri, headers), target)
+    }
+
+    /// The address of what a response to a request names (`Location`), if that is on the same origin.
+    pub(crate) fn address_of_reference(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        reference: &[u8],
+    ) -> Option<Box<str>> {
+        let authority = normalize::authority_text(uri, headers);
+        let target = normalize::same_origin_target(uri, &authority, reference)?;
+        Some(self.address_of(&authority, &target))
+    }
+
+    fn address_of(&self, authority: &str, target: &str) -> Box<str> {
+        let authority = if self.authority { authority } else { "" };
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, self.query.forwarded(Some(query))),
+            None => (target, None),
+        };
+        match query {
+            Some(query) => format!("{authority}{path}?{query}"),
+            None => format!("{authority}{path}"),
+        }
+        .into_boxed_str()
+    }
+
     fn write_query(&self, key: &mut CacheKey, query: Option<&str>) {
         let Some(query) = query else { return };
         if self.query == Query::All {
@@ -593,6 +624,23 @@ mod tests {
         assert_eq!(
             policy.key(&namespace(), &stripped),
             uri_key(&policy, "/x/a")
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let policy = KeyPolicy::new()
+            .headers([header::AUTHORIZATION])
+            .cookies(Cookies::All);
+        let printed = header_key(
+            &policy,
+            &[("authorization", "hunter2"), ("cookie", "id=hunter3")],
+        )
+        .to_string();
+        assert!(!printed.contains("hunter"), "{printed}");
+        assert!(
+            printed.contains("authorization:#") && printed.contains("cookie:id=#"),
+            "{printed}"
         );
     }
 

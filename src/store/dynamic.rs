@@ -146,6 +146,10 @@ impl StoreWriter for Box<dyn StoreWriter> {
         (**self).fail(error);
     }
 
+    fn keeps(&self) -> bool {
+        (**self).keeps()
+    }
+
     fn has_readers(&self) -> bool {
         (**self).has_readers()
     }

@@ -569,6 +569,10 @@ impl StoreWriter for MemoryWriter {
         self.fill.fail(error);
     }
 
+    fn keeps(&self) -> bool {
+        self.kept.is_some()
+    }
+
     fn has_readers(&self) -> bool {
         self.fill.has_readers()
     }

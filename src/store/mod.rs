@@ -156,6 +156,9 @@ pub trait StoreWriter: Send + Unpin + 'static {
     /// The end before time: readers get `error`, nothing is stored.
     fn fail(&mut self, error: BodyError);
 
+    /// Whether what is written is kept so far: where it isn't, the response isn't being stored.
+    fn keeps(&self) -> bool;
+
     /// Whether someone reads.
     fn has_readers(&self) -> bool;
 
