@@ -77,7 +77,8 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(READ_BUFFER);
+        .max_buf_size(READ_BUFFER)
+        .half_close(true);
     server.http2().timer(TokioTimer::new());
     let shutdown = GracefulShutdown::new();
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
@@ -143,6 +144,14 @@ async fn forward(
     *request.uri_mut() = uri;
     *request.version_mut() = http::Version::HTTP_11;
     remove_hop_by_hop(request.headers_mut());
+    let has_length = request.headers().contains_key(header::CONTENT_LENGTH);
+    if !request.body().is_end_stream() && !has_length {
+        // hyper sends a body of unknown length for a GET only when it is told to.
+        request.headers_mut().insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
+    }
     if let Ok(host) = HeaderValue::from_str(origin.as_str()) {
         request.headers_mut().insert(header::HOST, host);
     }
@@ -150,6 +159,8 @@ async fn forward(
         match tokio::time::timeout(RESPONSE_TIMEOUT, send(&client, request)).await {
             Ok(Ok(mut response)) => {
                 remove_hop_by_hop(response.headers_mut());
+                // A message of ours, whatever the origin speaks (RFC 9110 section 2.5).
+                *response.version_mut() = http::Version::HTTP_11;
                 response.map(Either::Left)
             }
             Ok(Err(error)) => {

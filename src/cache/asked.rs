@@ -57,12 +57,13 @@ impl<St: Store> Asked<St> {
         )
     }
 
-    /// Whether an answer under way isn't fresh any more.
-    pub(super) fn is_outdated(&self, answer: &SharedAnswer) -> bool {
+    /// Whether an answer under way isn't for this request: not fresh any more, or an error while this has credentials.
+    pub(super) fn is_not_for_this(&self, answer: &SharedAnswer) -> bool {
         let now = self.core.shared().clock.now();
-        answer
-            .freshness
-            .is_some_and(|freshness| !freshness.is_fresh(now))
+        match answer.freshness {
+            Some(freshness) => !freshness.is_fresh(now),
+            None => self.facts.has_credentials(),
+        }
     }
 
     /// The epoch at which the address was last invalidated.

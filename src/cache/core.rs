@@ -69,6 +69,11 @@ impl<St> CacheCore<St> {
         &self.0
     }
 
+    /// Tells cores apart while they live.
+    pub(super) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// How many fetches are under way that others may join.
     #[must_use]
     pub fn fetches(&self) -> usize {
@@ -145,15 +150,15 @@ impl<St: Store> CacheCoreBuilder<St> {
         self
     }
 
-    /// How long a shared fetch may take to the head of the response; then its viewers get a 504. Also how long a fetch that
-    /// nobody waits for any more may stand still. Default: 60 s.
+    /// How long a shared fetch may take to the head of the response; then its viewers get a 504. Default: 60 s.
     #[must_use]
     pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
         self.fetch_timeout = timeout;
         self
     }
 
-    /// How long a request waits for another's fetch to reach its head before it goes alone. Default: 30 s.
+    /// How long a request waits for another's fetch to reach its head before it goes alone; and how long a body may stand
+    /// still before nobody else joins it. Default: 30 s.
     #[must_use]
     pub fn collapse_timeout(mut self, timeout: Duration) -> Self {
         self.collapse_timeout = timeout;

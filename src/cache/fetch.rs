@@ -8,6 +8,7 @@ use super::{
     flight::{FlightLanding, Outcome, SharedAnswer},
     future::CallWhenReady,
     lookup::{Found, LookUp},
+    nested::mark_led,
     respond::{self, Viewer},
     settings::Settings,
     spawn::spawn,
@@ -162,6 +163,7 @@ where
             forward::restrict_request(&mut parts, led.settings.policy.key_policy());
         }
 
+        mark_led(&mut parts, &led.core);
         let call = AssertUnwindSafe(CallWhenReady::new(inner, Request::from_parts(parts, body)))
             .catch_unwind();
         let timeout = led.core.shared().limits.fetch_timeout;
@@ -252,7 +254,7 @@ impl<St: Store> Led<St> {
             Ok(accepted) => accepted,
             Err(refusal)
                 if self.method == Method::GET
-                    && freshness::is_shareable_error(code, &answer.headers) =>
+                    && freshness::is_shareable_error(&self.facts, code, &answer.headers) =>
             {
                 answer.detail = Some(Detail::NotStored(refusal));
                 return self.carry(waiting, None, answer, response).await;
@@ -360,7 +362,6 @@ impl<St: Store> Led<St> {
         );
         let ours = std::mem::replace(own.extensions_mut(), parts.extensions);
         own.extensions_mut().extend(ours);
-        *own.version_mut() = parts.version;
         own
     }
 
@@ -394,8 +395,8 @@ impl<St: Store> Led<St> {
             others.close();
         }
         drop(leader.send(Ok(to_leader)));
-        let fetch_timeout = limits.fetch_timeout;
+        let stall = limits.collapse_timeout;
         tracing::debug!(status = %answer_status, "fetched");
-        sink.carry(pin!(body), others, fetch_timeout).await;
+        sink.carry(pin!(body), others, stall).await;
     }
 }

@@ -120,8 +120,7 @@ where
                             found = Found::Nothing(Forward::VaryMiss);
                             continue;
                         }
-                        // Its body has been coming for longer than it is fresh.
-                        _ if self.asked.is_outdated(&answer) => {
+                        _ if self.asked.is_not_for_this(&answer) => {
                             return self.alone(found, forward, None).await;
                         }
                         (_, Some(body)) => return Ok(self.asked.share(&answer, body, forward)),

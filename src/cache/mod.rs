@@ -52,6 +52,7 @@ mod future;
 mod layer;
 mod lookup;
 mod marks;
+mod nested;
 mod passing;
 mod respond;
 mod service;

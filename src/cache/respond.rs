@@ -72,6 +72,15 @@ pub(super) fn stored<B>(
             Selected::Unsatisfiable => {
                 code = StatusCode::RANGE_NOT_SATISFIABLE;
                 remove_representation_metadata(&mut headers);
+                // What was said of the whole isn't said of this answer.
+                for name in [
+                    header::CACHE_CONTROL,
+                    header::EXPIRES,
+                    header::ETAG,
+                    header::LAST_MODIFIED,
+                ] {
+                    headers.remove(name);
+                }
                 set(
                     &mut headers,
                     header::CONTENT_RANGE,

@@ -6,6 +6,7 @@ use super::{
     flow::{First, Flow},
     future::CallWhenReady,
     lookup::{Found, LookUp, judge},
+    nested::is_led_by,
     passing::Passing,
     respond::{self, Viewer},
     settings::Settings,
@@ -176,6 +177,7 @@ impl<S, St: Store> Cache<S, St> {
             return Some(Forward::Method);
         }
         let bypass = facts.upgrade
+            || is_led_by(parts, &self.core)
             || facts.several_hosts
             || facts.precondition
             || !body.is_end_stream()

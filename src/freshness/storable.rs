@@ -297,12 +297,19 @@ pub fn is_lasting(refusal: Refusal, request: &RequestFacts, status: StatusCode) 
         || status.is_server_error())
 }
 
-/// Whether an error that isn't stored may still answer those who wait for it: nobody hammers a dying origin.
+/// Whether an error that isn't stored may still answer those who wait for it: nobody hammers a dying origin. Never where
+/// the request carries credentials (of the follower, that is asked, too).
 #[must_use]
-pub fn is_shareable_error(status: StatusCode, response: &HeaderMap) -> bool {
+pub fn is_shareable_error(
+    request: &RequestFacts,
+    status: StatusCode,
+    response: &HeaderMap,
+) -> bool {
     let said = ResponseDirectives::of(response);
     status.is_server_error()
+        && !request.has_credentials()
         && !said.no_store
+        && said.no_cache == Qualified::Absent
         && said.private == Qualified::Absent
         && !response.contains_key(header::SET_COOKIE)
         && Vary::of(response) != Vary::Any

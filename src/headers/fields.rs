@@ -20,6 +20,10 @@ const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 ///
 /// `Trailer` stays: the trailers are forwarded and stored, too.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // RFC 9112 section 6.3: it overrides a Content-Length, which must not be passed on.
+        headers.remove(header::CONTENT_LENGTH);
+    }
     if headers.contains_key(header::CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
@@ -117,6 +121,7 @@ mod tests {
             ("keep-alive", "x"),
             ("te", "trailers"),
             ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
             ("upgrade", "h2c"),
             ("proxy-connection", "x"),
             ("trailer", "x-sum"),

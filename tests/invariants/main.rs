@@ -8,6 +8,7 @@ mod common;
 mod bounded;
 mod cheap;
 mod honest;
+mod joining;
 mod once;
 mod one_name_one_thing;
 mod private;
