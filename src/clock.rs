@@ -32,7 +32,7 @@ impl Clock for SystemClock {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        since.as_secs().saturating_mul(1000) + u64::from(since.subsec_millis())
     }
 }
 

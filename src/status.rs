@@ -2,7 +2,10 @@
 
 use crate::freshness::{Forward, Refusal};
 use http::{HeaderValue, StatusCode};
-use std::fmt::{self, Write};
+use std::{
+    cell::RefCell,
+    fmt::{self, Write},
+};
 
 /// What the cache did with a request.
 ///
@@ -141,6 +144,30 @@ impl CacheStatus {
         self.detail
     }
 
+    /// [`header_value`](Self::header_value) of a hit, as this thread made it last for the same second: many objects were
+    /// stored for the same time, and a hot one is asked for many times in a second.
+    pub(crate) fn hit_value(&self, product: &str) -> Option<HeaderValue> {
+        const PLACES: usize = 64;
+        thread_local! {
+            static MADE: RefCell<[Option<(i64, HeaderValue)>; PLACES]> = const { RefCell::new([const { None }; PLACES]) };
+        }
+        let ttl = self.ttl()?;
+        // Within the array by the remainder.
+        let place = usize::try_from(ttl.rem_euclid(PLACES as i64)).ok()?;
+        MADE.with_borrow_mut(|made| {
+            let made = made.get_mut(place)?;
+            if let Some((made_for, value)) = made
+                && *made_for == ttl
+                && is_of(value, product)
+            {
+                return Some(value.clone());
+            }
+            let value = self.header_value(None, product)?;
+            *made = Some((ttl, value.clone()));
+            Some(value)
+        })
+    }
+
     /// The member of `Cache-Status` that says this, behind those of the caches upstream.
     pub(crate) fn header_value(
         &self,
@@ -167,14 +194,19 @@ impl CacheStatus {
         }
     }
 
-    /// Formatting without `format!`: this is on the hit's path.
-    fn write(&self, text: &mut Text) -> bool {
-        if self.hit
+    /// A hit, of which there is nothing else to say.
+    pub(crate) fn is_plain_hit(&self) -> bool {
+        self.hit
+            && self.forward.is_none()
             && !self.collapsed
             && !self.stored
             && self.forward_status.is_none()
             && self.detail.is_none()
-        {
+    }
+
+    /// Formatting without `format!`: this is on the hit's path.
+    fn write(&self, text: &mut Text) -> bool {
+        if self.is_plain_hit() {
             return match self.ttl() {
                 Some(ttl) => text.push(b"; hit; ttl=") && text.number(ttl),
                 None => text.push(b"; hit"),
@@ -225,6 +257,12 @@ impl fmt::Display for CacheStatus {
     }
 }
 
+/// Whether a member of `Cache-Status` is this product's.
+fn is_of(value: &HeaderValue, product: &str) -> bool {
+    let rest = value.as_bytes().strip_prefix(product.as_bytes());
+    rest.is_some_and(|rest| rest.starts_with(b";"))
+}
+
 struct Text {
     bytes: [u8; 160],
     len: usize,
@@ -273,7 +311,16 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
 const SMALL: usize = 10_000;
 
 /// The numbers below 10,000, four digits each.
-static FOUR_DIGITS: [u8; 4 * SMALL] = {
+static FOUR_DIGITS: &str = {
+    static DIGITS: [u8; 4 * SMALL] = four_digits();
+    match std::str::from_utf8(&DIGITS) {
+        Ok(digits) => digits,
+        // Digits are UTF-8.
+        Err(_) => "",
+    }
+};
+
+const fn four_digits() -> [u8; 4 * SMALL] {
     let mut digits = [b'0'; 4 * SMALL];
     let mut at = 0;
     while at < digits.len() {
@@ -289,7 +336,7 @@ static FOUR_DIGITS: [u8; 4 * SMALL] = {
         at += 1;
     }
     digits
-};
+}
 
 /// The decimal digits of a number below 10,000.
 pub(crate) fn small_decimal(number: u64) -> Option<&'static str> {
@@ -297,7 +344,7 @@ pub(crate) fn small_decimal(number: u64) -> Option<&'static str> {
         .ok()
         .filter(|number| *number < SMALL)?;
     let zeros = usize::from(number < 10) + usize::from(number < 100) + usize::from(number < 1000);
-    std::str::from_utf8(&FOUR_DIGITS[4 * number + zeros..4 * number + 4]).ok()
+    FOUR_DIGITS.get(4 * number + zeros..4 * number + 4)
 }
 
 /// The values of `X-Cache`.
@@ -364,6 +411,26 @@ mod tests {
             CacheStatus::hit(0).header_value(None, &long).unwrap(),
             format!("{long}; hit; ttl=0")
         );
+    }
+
+    #[test]
+    fn values_made_before_are_given_again_for_the_same_second_and_product_only() {
+        for _ in 0..2 {
+            for (ttl, product) in [
+                (5_000, "a"),
+                (5_999, "a"),
+                (69_000, "a"),
+                (5_000, "ab"),
+                (-5_000, "a"),
+            ] {
+                let status = CacheStatus::hit(ttl);
+                assert_eq!(
+                    status.hit_value(product),
+                    status.header_value(None, product),
+                    "{ttl} {product}"
+                );
+            }
+        }
     }
 
     #[test]

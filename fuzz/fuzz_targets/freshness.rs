@@ -147,7 +147,10 @@ fuzz_target!(|input: Input| {
         requested_at: input.requested_at,
         received_at: input.received_at,
     };
-    let _ = is_shareable_error(exchange.status, &response);
+    if is_shareable_error(&request, exchange.status, &response) {
+        let said = ResponseDirectives::of(&response);
+        assert!(exchange.status.is_server_error() && !said.no_store && !said.private.is_whole());
+    }
     let next = RequestFacts::of(&map(&input.next));
     let later = input.received_at.saturating_add(input.later);
     if let Ok(stored) = storable(&exchange, &policy) {

@@ -110,6 +110,9 @@ pub(super) fn stored<B>(
             .age
             .then(|| seconds(head.freshness.age(now) / 1000)),
         match settings.cache_status {
+            true if upstream.is_none() && status.is_plain_hit() => {
+                status.hit_value(&settings.product)
+            }
             true => status.header_value(upstream, &settings.product),
             false => upstream.cloned(),
         },

@@ -90,6 +90,21 @@ fn one_who_goes_while_it_lands_takes_nothing_from_another_and_leaks_nothing() {
 }
 
 #[test]
+fn one_who_joins_in_the_place_of_one_who_went_is_told() {
+    model(|| {
+        let lead = Lead::new();
+        let goes = lead.flight().follow();
+        let goes = thread::spawn(move || drop(goes));
+        let joins = follow(lead.flight());
+        let stays = follow(lead.flight());
+        lead.land(|| 7);
+        goes.join().unwrap();
+        assert_eq!(joins.join().unwrap(), Some(7));
+        assert_eq!(stays.join().unwrap(), Some(7));
+    });
+}
+
+#[test]
 fn one_who_goes_on_elsewhere_is_woken_there() {
     model(|| {
         let lead = Lead::new();
