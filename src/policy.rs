@@ -27,6 +27,14 @@ const YEAR: Duration = Duration::from_secs(31_536_000);
 /// other. (Authorization and, in `default`, cookies need no `Vary`: answers to requests that carry them aren't stored,
 /// unless they say `public` or `s-maxage`.)
 ///
+/// Which errors are shared between those who wait for them is said under [Errors](crate::cache#errors).
+///
+/// # Several policies over one core
+///
+/// Layers over one [`CacheCore`](crate::CacheCore) find each other's responses where their keys are equal. Give such layers
+/// policies that agree on what a response may depend on: an RFC profile keyed by the path alone forwards the whole request,
+/// and a CloudFront profile over the same core would take its answers for such that depend on nothing else.
+///
 /// # What the CloudFront profiles share between viewers
 ///
 /// They follow CloudFront to the letter. What isn't in the key isn't forwarded, so an answer can't depend on it, with the

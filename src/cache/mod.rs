@@ -19,18 +19,31 @@
 //!
 //! Some requests run inline, neither collapsed nor in a task, so that they behave as without a cache: those for keys
 //! that are known not to be stored (for two minutes), those with credentials or `no-store` when nothing usable is stored and no fetch is
-//! under way, ranges of what isn't stored, and in the CloudFront profiles those with conditions. An answer that may be stored
-//! is stored all the same, when it ends whole.
+//! under way, ranges of what isn't stored, and in the CloudFront profiles those with conditions. Their answers are stored all
+//! the same if they may be, when they end whole; but for those to ranges.
+//!
+//! Requests that aren't the cache's business pass through untouched: methods other than `GET` and `HEAD`, upgrades,
+//! requests with a body, with two `Host` lines, with `If-Match` or `If-Unmodified-Since`, and what
+//! [`bypass_if`](CacheLayer::bypass_if) names.
+//!
+//! # Errors
+//!
+//! What fails inside becomes a response: 500 for a panic, 504 for no head within `fetch_timeout`. An error of the inner service
+//! goes to the one who led the fetch, as it is; the others get a 502. A 5xx that isn't stored answers those who wait
+//! for it already, so that a dying service isn't hammered: unless it says `no-store`, `no-cache` or `private`, sets a cookie,
+//! or the request carries `Cookie` or `Authorization`.
 //!
 //! # Order of layers
 //!
 //! Outermost first: compression, cache, timeouts and limits, the service. A compression layer *below* the cache is
 //! run once per stored variant, one *above* it once per response. `Cache` is always ready and calls a fresh clone of the inner
-//! service when it needs one, so limits belong below it: a hit never queues.
+//! service when it needs one, so limits belong below it: a hit never queues. (axum applies the layers of a router anew for
+//! requests in places: a limit there must be a global one.)
 //!
 //! In axum, a layer of a [`Router`](https://docs.rs/axum/latest/axum/struct.Router.html) sees requests that match
 //! no route, too, and caches the 404 if that says it may be. Below a `nest` the path is stripped: with the feature
-//! `axum` the key is made of the original URI, else set [`KeyPolicy::uri_from`](crate::key::KeyPolicy::uri_from).
+//! `axum` the key is made of the original URI, else set [`KeyPolicy::uri_from`](crate::key::KeyPolicy::uri_from): without
+//! either, one layer below two `nest`s takes their equal paths for one.
 //!
 //! # Extensions
 //!

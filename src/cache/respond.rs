@@ -136,19 +136,18 @@ fn set(headers: &mut HeaderMap, name: header::HeaderName, text: &str) {
 }
 
 /// Puts what the cache says into the places that a stored map holds for it, first and in this order.
-fn place(headers: &mut HeaderMap, mut own: [Option<HeaderValue>; 3]) {
-    let mut placed = 0;
-    for ((name, value), (slot, place)) in
-        APPENDED_SLOTS.iter().zip(&mut own).zip(headers.iter_mut())
-    {
-        if slot == name
-            && let Some(value) = value.take()
-        {
-            *place = value;
-            placed += 1;
+fn place(headers: &mut HeaderMap, own: [Option<HeaderValue>; 3]) {
+    let mut slots = headers.iter_mut();
+    if let [Some(age), Some(cache_status), Some(x_cache)] = own {
+        match (slots.next(), slots.next(), slots.next()) {
+            (Some((first, a)), Some((second, b)), Some((third, c)))
+                if *first == header::AGE && *second == CACHE_STATUS && *third == X_CACHE =>
+            {
+                (*a, *b, *c) = (age, cache_status, x_cache);
+            }
+            _ => place_by_name(headers, [Some(age), Some(cache_status), Some(x_cache)]),
         }
-    }
-    if placed < APPENDED_SLOTS.len() {
+    } else {
         place_by_name(headers, own);
     }
 }
@@ -159,11 +158,7 @@ fn place_by_name(headers: &mut HeaderMap, own: [Option<HeaderValue>; 3]) {
     for (name, value) in APPENDED_SLOTS.into_iter().zip(own) {
         match value {
             Some(value) => drop(headers.insert(name, value)),
-            // Placed already, or not to be there.
-            None if headers.get(&name).is_some_and(HeaderValue::is_empty) => {
-                drop(headers.remove(name))
-            }
-            None => {}
+            None => drop(headers.remove(name)),
         }
     }
 }

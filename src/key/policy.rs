@@ -256,7 +256,18 @@ impl KeyPolicy {
     }
 
     /// Takes the URI from elsewhere than the request line, for instance from an extension that holds
-    /// it as it was before a router stripped a prefix. With the feature `axum`, `OriginalUri` is used by default.
+    /// it as it was before a router stripped a prefix. With the feature `axum`, `OriginalUri` is used by default; without it:
+    ///
+    /// ```
+    /// use axum::extract::OriginalUri;
+    /// use frontage::key::KeyPolicy;
+    /// use std::borrow::Cow;
+    ///
+    /// let key = KeyPolicy::new().uri_from(|parts| match parts.extensions.get() {
+    ///     Some(OriginalUri(uri)) => Cow::Borrowed(uri),
+    ///     None => Cow::Borrowed(&parts.uri),
+    /// });
+    /// ```
     #[must_use]
     pub fn uri_from(
         mut self,

@@ -44,6 +44,9 @@ const JOINED_CHUNK: usize = 64 << 10;
 /// written, and evicted ones that someone still reads. The sum never exceeds the cap. When there is no room and nothing
 /// can be evicted, a response is passed on without being stored.
 ///
+/// Bodies that slow viewers still read count although they are evicted, so many such viewers can leave little room for the
+/// store. The process needs more than the cap: the connections' buffers, and what the allocator keeps.
+///
 /// The largest body that is stored is an eighth of the cap, and at most 64 MiB
 /// ([`MemoryStoreBuilder::max_object`] sets it), on any number of cores.
 ///
