@@ -152,6 +152,9 @@ fn read_head(reader: &mut Reader<'_>) -> Result<Head, RecordError> {
         number: reader.u64()?,
     };
     let flags = reader.byte()?;
+    if flags & !(ALWAYS_VALIDATE | NEVER_STALE) != 0 {
+        return Err(RecordError);
+    }
     let freshness = Freshness {
         received_at,
         initial_age,
