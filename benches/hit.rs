@@ -13,14 +13,14 @@
 //! | fields | | instructions | of the floor | allocations | target |
 //! |---|---|---|---|---|---|
 //! | 8 | floor | 1,863 | 1.00 | 2 | |
-//! | 8 | hit | 4,240 | 2.28 | 2 | 2.0 and 4: missed, met |
-//! | 8 | hit with the status extension | 4,974 | 2.67 | 5 | 2.5 and 7: missed, met |
+//! | 8 | hit | 4,235 | 2.27 | 2 | 2.0 and 4: missed, met |
+//! | 8 | hit with the status extension | 4,969 | 2.67 | 5 | 2.5 and 7: missed, met |
 //! | 20 | floor | 3,213 | 1.00 | 2 | |
 //! | 20 | hit | 5,662 | 1.76 | 2 | |
 //! | 20 | hit with the status extension | 6,392 | 1.99 | 5 | |
 //!
 //! With fat LTO and one codegen unit the floor is 1,748 and a hit with 8 fields some 3,800: 2.2. Of what a hit costs over
-//! the floor, the key takes 490, the request's fields 280, the look-up 230, the three fields that the cache adds some 450
+//! the floor, the key takes 490, the request's fields 270, the look-up 230, the three fields that the cache adds some 450
 //! (among the stored fields they are cloned, and with them the map is too large for the allocator's quick path), moving
 //! request, key and response some 160.
 //!

@@ -55,29 +55,32 @@ impl RequestFacts {
         let mut host = None;
         let mut hosts = 0_u8;
         for (name, value) in headers {
-            // By length first: most fields of a request then cost one comparison.
+            // By length and first letter: most fields of a request then cost no comparison.
             let name = name.as_str();
-            match name.len() {
-                4 if name == "host" => {
+            let Some(first) = name.as_bytes().first() else {
+                continue;
+            };
+            match (name.len(), first) {
+                (4, b'h') if name == "host" => {
                     hosts = hosts.saturating_add(1);
                     host = Some(value);
                 }
-                5 if name == "range" => facts.range = true,
-                6 if name == "cookie" => facts.cookie = true,
-                6 if name == "pragma" => {
+                (5, b'r') if name == "range" => facts.range = true,
+                (6, b'c') if name == "cookie" => facts.cookie = true,
+                (6, b'p') if name == "pragma" => {
                     facts.pragma_no_cache |= super::members(value.as_bytes())
                         .any(|member| member.eq_ignore_ascii_case(b"no-cache"));
                 }
-                7 if name == "upgrade" => facts.upgrade = true,
-                8 if name == "if-match" => facts.precondition = true,
-                13 if name == "authorization" => facts.authorization = true,
-                13 if name == "cache-control" => {
+                (7, b'u') if name == "upgrade" => facts.upgrade = true,
+                (8, b'i') if name == "if-match" => facts.precondition = true,
+                (13, b'a') if name == "authorization" => facts.authorization = true,
+                (13, b'c') if name == "cache-control" => {
                     facts.cache_control = true;
                     facts.directives.add_line(value.as_bytes());
                 }
-                13 if name == "if-none-match" => facts.conditional = true,
-                17 if name == "if-modified-since" => facts.conditional = true,
-                19 if name == "if-unmodified-since" => facts.precondition = true,
+                (13, b'i') if name == "if-none-match" => facts.conditional = true,
+                (17, b'i') if name == "if-modified-since" => facts.conditional = true,
+                (19, b'i') if name == "if-unmodified-since" => facts.precondition = true,
                 _ => {}
             }
         }

@@ -548,3 +548,45 @@ async fn odd_header_fields_never_hurt() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_said_is_of_this_second_and_of_this_layer() {
+    let core = frontage::CacheCore::builder(frontage::MemoryStore::new(1 << 20));
+    let clock = frontage::clock::ManualClock::at(NOW);
+    let core = core.clock(clock.clone()).build().unwrap();
+    let seen = Seen::default();
+    let handler =
+        |_| async { response(&[("cache-control", "max-age=60"), ("x-own", "1")], "answer") };
+    let layer = frontage::CacheLayer::with_core(core.clone());
+    let plain = cached(layer.clone(), &seen, handler);
+    let renamed = cached(layer.clone().product("other").unwrap(), &seen, handler);
+    let quiet = cached(layer.x_cache(false).age(false), &seen, handler);
+    ask(&plain, get("/a")).await;
+    for second in 0..5 {
+        for _ in 0..4 {
+            let hit = ask(&plain, get("/a")).await;
+            let status = format!("frontage; hit; ttl={}", 60 - second);
+            assert_eq!(
+                (hit.header("cache-status"), hit.header("age")),
+                (Some(&status[..]), Some(&second.to_string()[..]))
+            );
+            assert_eq!(hit.header("x-own"), Some("1"));
+            let other = ask(&renamed, get("/a")).await;
+            assert_eq!(other.header("x-cache"), Some("Hit from other"));
+            let quiet = ask(&quiet, get("/a")).await;
+            assert!(quiet.header("x-cache").is_none() && quiet.header("age").is_none());
+            let head = ask(&plain, request("HEAD", "/a", &[])).await;
+            assert_eq!(
+                (head.header("content-length"), &head.body[..]),
+                (Some("6"), &b""[..])
+            );
+            let part = ask(&plain, request("GET", "/a", &[("range", "bytes=0-1")])).await;
+            assert_eq!(
+                (part.status, part.header("content-length")),
+                (206, Some("2"))
+            );
+        }
+        clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(seen.count(), 1);
+}
