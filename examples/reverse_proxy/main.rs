@@ -77,8 +77,7 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(READ_BUFFER)
-        .half_close(true);
+        .max_buf_size(READ_BUFFER);
     server.http2().timer(TokioTimer::new());
     let shutdown = GracefulShutdown::new();
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
