@@ -139,14 +139,14 @@ async fn herd(first: Request<ReqBody>) -> usize {
     }
     s.seen.count() - before
 }
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_range_of_what_is_not_stored_does_not_mark_its_key() {
     assert_eq!(
         herd(request("GET", "/a", &[("range", "bytes=0-0")])).await,
         1
     )
 }
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_304_for_one_viewer_does_not_mark_its_key() {
     assert_eq!(
         herd(request(
@@ -386,7 +386,7 @@ async fn a_reload_is_not_answered_from_the_store_because_its_leader_was() {
     let (_r2, r3) = tokio::join!(f2, f3);
     assert_eq!(s.seen.count(), 2, "{:?}", r3.unwrap().headers());
 }
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_confirmed_key_is_not_marked_any_more() {
     let n = Arc::new(AtomicUsize::new(0));
     let n2 = n.clone();
