@@ -178,6 +178,15 @@ impl Chunks {
         }
     }
 
+    /// A reader of all of it, trailers included.
+    #[must_use]
+    pub fn read_whole(&self) -> StoredBody {
+        match &self.pieces {
+            Pieces::One(one) if self.trailers.is_none() => StoredBody(Stored::One(one.clone())),
+            _ => self.read(0..self.length),
+        }
+    }
+
     /// A reader of these bytes of it; trailers come with the end only.
     #[must_use]
     pub fn read(&self, range: Range<u64>) -> StoredBody {

@@ -1,10 +1,13 @@
 //! What the cache did, as a value and as header fields (RFC 9211).
 
-use crate::freshness::{Forward, Refusal};
-use http::{HeaderValue, StatusCode};
+use crate::{
+    error::ConfigError,
+    freshness::{Forward, Refusal},
+};
+use http::{HeaderName, HeaderValue, StatusCode};
 use std::{
-    cell::RefCell,
     fmt::{self, Write},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// What the cache did with a request.
@@ -144,36 +147,13 @@ impl CacheStatus {
         self.detail
     }
 
-    /// [`header_value`](Self::header_value) of a hit, as this thread made it last for the same second: many objects were
-    /// stored for the same time, and a hot one is asked for many times in a second.
-    pub(crate) fn hit_value(&self, product: &str) -> Option<HeaderValue> {
-        const PLACES: usize = 64;
-        thread_local! {
-            static MADE: RefCell<[Option<(i64, HeaderValue)>; PLACES]> = const { RefCell::new([const { None }; PLACES]) };
-        }
-        let ttl = self.ttl()?;
-        // Within the array by the remainder.
-        let place = usize::try_from(ttl.rem_euclid(PLACES as i64)).ok()?;
-        MADE.with_borrow_mut(|made| {
-            let made = made.get_mut(place)?;
-            if let Some((made_for, value)) = made
-                && *made_for == ttl
-                && is_of(value, product)
-            {
-                return Some(value.clone());
-            }
-            let value = self.header_value(None, product)?;
-            *made = Some((ttl, value.clone()));
-            Some(value)
-        })
-    }
-
     /// The member of `Cache-Status` that says this, behind those of the caches upstream.
     pub(crate) fn header_value(
         &self,
         upstream: Option<&HeaderValue>,
-        product: &str,
+        product: &Product,
     ) -> Option<HeaderValue> {
+        let product = &*product.name;
         let mut text = Text {
             bytes: [0; 160],
             len: 0,
@@ -257,12 +237,6 @@ impl fmt::Display for CacheStatus {
     }
 }
 
-/// Whether a member of `Cache-Status` is this product's.
-fn is_of(value: &HeaderValue, product: &str) -> bool {
-    let rest = value.as_bytes().strip_prefix(product.as_bytes());
-    rest.is_some_and(|rest| rest.starts_with(b";"))
-}
-
 struct Text {
     bytes: [u8; 160],
     len: usize,
@@ -308,45 +282,6 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     }
 }
 
-const SMALL: usize = 10_000;
-
-/// The numbers below 10,000, four digits each.
-static FOUR_DIGITS: &str = {
-    static DIGITS: [u8; 4 * SMALL] = four_digits();
-    match std::str::from_utf8(&DIGITS) {
-        Ok(digits) => digits,
-        // Digits are UTF-8.
-        Err(_) => "",
-    }
-};
-
-const fn four_digits() -> [u8; 4 * SMALL] {
-    let mut digits = [b'0'; 4 * SMALL];
-    let mut at = 0;
-    while at < digits.len() {
-        let (number, place) = (at / 4, at % 4);
-        let ten = match place {
-            0 => number / 1000,
-            1 => number / 100,
-            2 => number / 10,
-            _ => number,
-        };
-        // Below 10.
-        digits[at] += (ten % 10) as u8;
-        at += 1;
-    }
-    digits
-}
-
-/// The decimal digits of a number below 10,000.
-pub(crate) fn small_decimal(number: u64) -> Option<&'static str> {
-    let number = usize::try_from(number)
-        .ok()
-        .filter(|number| *number < SMALL)?;
-    let zeros = usize::from(number < 10) + usize::from(number < 100) + usize::from(number < 1000);
-    FOUR_DIGITS.get(4 * number + zeros..4 * number + 4)
-}
-
 /// The values of `X-Cache`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum XCache {
@@ -356,23 +291,60 @@ pub(crate) enum XCache {
     Error,
 }
 
-/// The values of `X-Cache` for one product, made once.
+/// The name that `Cache-Status` and `X-Cache` speak of.
 #[derive(Clone, Debug)]
-pub(crate) struct XCacheValues([HeaderValue; 4]);
+pub(crate) struct Product {
+    name: Box<str>,
+    /// Tells it from others without comparing names.
+    id: u64,
+    x_cache: [HeaderValue; 4],
+}
 
-impl XCacheValues {
-    pub(crate) fn new(product: &str) -> Option<Self> {
-        let value = |what: &str| HeaderValue::from_str(&format!("{what} from {product}")).ok();
-        Some(Self([
-            value("Hit")?,
-            value("Miss")?,
-            value("RefreshHit")?,
-            value("Error")?,
-        ]))
+impl Default for Product {
+    fn default() -> Self {
+        Self {
+            name: "frontage".into(),
+            id: 0,
+            x_cache: [
+                HeaderValue::from_static("Hit from frontage"),
+                HeaderValue::from_static("Miss from frontage"),
+                HeaderValue::from_static("RefreshHit from frontage"),
+                HeaderValue::from_static("Error from frontage"),
+            ],
+        }
+    }
+}
+
+impl Product {
+    pub(crate) fn new(name: &str) -> Result<Self, ConfigError> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let wanted = "a token of at most 64 bytes that starts with a letter";
+        let error = || ConfigError::new("product", name, wanted);
+        let is_token = HeaderName::from_bytes(name.as_bytes()).is_ok()
+            && name.starts_with(|first: char| first.is_ascii_alphabetic());
+        if !is_token || name.len() > 64 {
+            return Err(error());
+        }
+        let x_cache =
+            |what: &str| HeaderValue::try_from(format!("{what} from {name}")).map_err(|_| error());
+        Ok(Self {
+            name: name.into(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            x_cache: [
+                x_cache("Hit")?,
+                x_cache("Miss")?,
+                x_cache("RefreshHit")?,
+                x_cache("Error")?,
+            ],
+        })
     }
 
-    pub(crate) fn get(&self, what: XCache) -> HeaderValue {
-        let [hit, miss, refresh_hit, error] = &self.0;
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn x_cache(&self, what: XCache) -> HeaderValue {
+        let [hit, miss, refresh_hit, error] = &self.x_cache;
         match what {
             XCache::Hit => hit,
             XCache::Miss => miss,
@@ -387,9 +359,16 @@ impl XCacheValues {
 mod tests {
     use super::*;
 
+    fn product(name: &str) -> Product {
+        Product {
+            name: name.into(),
+            ..Product::default()
+        }
+    }
+
     #[test]
     fn the_field_is_as_rfc_9211_has_it() {
-        let value = |status: CacheStatus| status.header_value(None, "frontage").unwrap();
+        let value = |status: CacheStatus| status.header_value(None, &product("frontage")).unwrap();
         assert_eq!(value(CacheStatus::hit(376_999)), "frontage; hit; ttl=376");
         assert_eq!(value(CacheStatus::hit(-1)), "frontage; hit; ttl=-1");
         let mut status = CacheStatus::forwarded(Forward::Stale);
@@ -403,44 +382,22 @@ mod tests {
         assert_eq!(value(status), text);
         let upstream = HeaderValue::from_static("origin; hit");
         let both = CacheStatus::hit(1000)
-            .header_value(Some(&upstream), "frontage")
+            .header_value(Some(&upstream), &product("frontage"))
             .unwrap();
         assert_eq!(both, "origin; hit, frontage; hit; ttl=1");
         let long = "x".repeat(200);
         assert_eq!(
-            CacheStatus::hit(0).header_value(None, &long).unwrap(),
+            CacheStatus::hit(0)
+                .header_value(None, &product(&long))
+                .unwrap(),
             format!("{long}; hit; ttl=0")
         );
-    }
-
-    #[test]
-    fn values_made_before_are_given_again_for_the_same_second_and_product_only() {
-        for _ in 0..2 {
-            for (ttl, product) in [
-                (5_000, "a"),
-                (5_999, "a"),
-                (69_000, "a"),
-                (5_000, "ab"),
-                (-5_000, "a"),
-            ] {
-                let status = CacheStatus::hit(ttl);
-                assert_eq!(
-                    status.hit_value(product),
-                    status.header_value(None, product),
-                    "{ttl} {product}"
-                );
-            }
-        }
     }
 
     #[test]
     fn decimals() {
         for number in [0, 9, 10, 12_345, u64::MAX] {
             assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
-        }
-        for number in 0..10_001 {
-            let expected = (number < 10_000).then(|| number.to_string());
-            assert_eq!(small_decimal(number).map(str::to_owned), expected);
         }
     }
 }

@@ -51,10 +51,9 @@ impl<St: Store> Asked<St> {
         let looked =
             poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, &self.parts.headers)).await;
         let variant = looked.variant.clone();
-        (
-            judge(core, &self.settings, &self.facts, looked, core.clock.now()),
-            variant,
-        )
+        let now = core.clock.now();
+        let found = looked.judged(|object| judge(core, &self.settings, &self.facts, object, now));
+        (found, variant)
     }
 
     /// Whether an answer under way isn't for this request: not fresh any more, or an error while this has credentials.

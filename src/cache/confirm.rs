@@ -1,6 +1,6 @@
 //! A 304 from the origin confirms what is stored.
 
-use super::{CacheCore, respond, storing::Storing};
+use super::{CacheCore, own_fields, storing::Storing};
 use crate::{
     headers::{APPENDED_SLOTS, http_date, merge_not_modified},
     store::{Expected, Head, Object, Part, Record, Store},
@@ -75,7 +75,7 @@ pub(super) async fn confirm<St: Store>(
                     .swap(key, part, Expected::Version(object.version()), None)
                     .await;
             }
-            let (headers, upstream_status) = respond::fields_to_store(&fields, &[]);
+            let (headers, upstream_status) = own_fields::with_places(&fields, &[]);
             let head = Head {
                 headers,
                 upstream_status,

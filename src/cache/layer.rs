@@ -5,10 +5,10 @@ use crate::{
     error::ConfigError,
     key::KeyPolicy,
     policy::CachePolicy,
-    status::XCacheValues,
+    status::Product,
     store::{MemoryStore, Store},
 };
-use http::{HeaderName, request::Parts};
+use http::request::Parts;
 use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
@@ -61,18 +61,9 @@ impl<St: Store> CacheLayer<St> {
     /// A layer over a core that others may share.
     #[must_use]
     pub fn with_core(core: CacheCore<St>) -> Self {
-        let settings = Settings {
-            policy: CachePolicy::default(),
-            bypass_if: None,
-            status_extension: true,
-            cache_status: true,
-            age: true,
-            x_cache: XCacheValues::new("frontage"),
-            product: "frontage".into(),
-        };
         Self {
             core,
-            settings: Arc::new(settings),
+            settings: Arc::new(Settings::default()),
         }
     }
 }
@@ -122,9 +113,7 @@ impl<St> CacheLayer<St> {
     /// Whether responses carry `X-Cache`, as CloudFront's do. Default: yes.
     #[must_use]
     pub fn x_cache(self, on: bool) -> Self {
-        self.set(|settings| {
-            settings.x_cache = on.then(|| XCacheValues::new(&settings.product)).flatten()
-        })
+        self.set(|settings| settings.x_cache = on)
     }
 
     /// The name in `Cache-Status` and `X-Cache`. Default: `frontage`.
@@ -133,21 +122,8 @@ impl<St> CacheLayer<St> {
     ///
     /// Unless it is a token (RFC 9110 section 5.6.2) that starts with a letter, as `Cache-Status` needs it.
     pub fn product(self, product: &str) -> Result<Self, ConfigError> {
-        let is_token = HeaderName::from_bytes(product.as_bytes()).is_ok()
-            && product.starts_with(|first: char| first.is_ascii_alphabetic());
-        if !is_token || product.len() > 64 {
-            return Err(ConfigError::new(
-                "product",
-                product,
-                "a token of at most 64 bytes that starts with a letter",
-            ));
-        }
-        Ok(self.set(|settings| {
-            settings.product = product.into();
-            if settings.x_cache.is_some() {
-                settings.x_cache = XCacheValues::new(product);
-            }
-        }))
+        let product = Product::new(product)?;
+        Ok(self.set(|settings| settings.product = product))
     }
 
     /// The state that this layer's services share.

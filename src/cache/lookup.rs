@@ -60,6 +60,7 @@ impl<St: Store> LookUp<St> {
         }
     }
 
+    #[inline]
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -131,32 +132,36 @@ impl Found {
     }
 }
 
+/// May a stored object be used, here and now?
+#[inline]
 pub(super) fn judge<St>(
     core: &Shared<St>,
     settings: &Settings,
     facts: &RequestFacts,
-    looked: Looked,
+    object: &Object,
     now: u64,
-) -> Found {
-    let Some((object, part)) = looked.object else {
-        return Found::Nothing(looked.forward);
-    };
+) -> Verdict {
     let head = object.head();
     match core
         .invalidations
         .check(&head.address, head.epoch, object.checked_epoch())
     {
-        Some(now) => object.checked_at(now),
-        None => return Found::Nothing(Forward::Miss),
+        Some(epoch) => object.checked_at(epoch),
+        None => return Verdict::Refetch(Forward::Miss),
     }
-    match freshness::assess(
-        &object.head().freshness,
-        facts,
-        settings.policy.freshness(),
-        now,
-    ) {
-        Verdict::Fresh | Verdict::Stale => Found::Usable(object),
-        Verdict::Revalidate(forward) => Found::Validate(object, part, forward),
-        Verdict::Refetch(forward) => Found::Nothing(forward),
+    freshness::assess(&head.freshness, facts, settings.policy.freshness(), now)
+}
+
+impl Looked {
+    /// What there is for a request, by the verdict on what was found.
+    pub(super) fn judged(self, judge: impl FnOnce(&Object) -> Verdict) -> Found {
+        let Some((object, part)) = self.object else {
+            return Found::Nothing(self.forward);
+        };
+        match judge(&object) {
+            Verdict::Fresh | Verdict::Stale => Found::Usable(object),
+            Verdict::Revalidate(forward) => Found::Validate(object, part, forward),
+            Verdict::Refetch(forward) => Found::Nothing(forward),
+        }
     }
 }

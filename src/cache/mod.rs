@@ -66,6 +66,7 @@ mod layer;
 mod lookup;
 mod marks;
 mod nested;
+mod own_fields;
 mod passing;
 mod respond;
 mod service;

@@ -5,7 +5,7 @@ use super::{
     asked::Asked,
     flow::{First, Flow},
     future::CallWhenReady,
-    lookup::{Found, LookUp, judge},
+    lookup::{LookUp, judge},
     nested::is_led_by,
     passing::Passing,
     respond::{self, Viewer},
@@ -14,11 +14,11 @@ use super::{
 use crate::{
     body::ResponseBody,
     error::BoxError,
-    freshness::Forward,
+    freshness::{Forward, Verdict},
     headers::RequestFacts,
     key::corrected_host,
     status::CacheStatus,
-    store::{MemoryStore, Store},
+    store::{MemoryStore, Object, Store},
 };
 use http::{Method, Request, Response, header, request::Parts};
 use http_body::Body;
@@ -128,26 +128,22 @@ where
             Poll::Pending => First::LookUp(look_up),
             Poll::Ready(looked) => {
                 let now = core.clock.now();
-                let variant = looked.variant.clone();
-                match judge(core, &self.settings, &facts, looked, now) {
-                    Found::Usable(object) => {
-                        let viewer = Viewer {
-                            method: &parts.method,
-                            headers: &parts.headers,
-                            facts: &facts,
-                        };
-                        let status = CacheStatus::hit(0);
-                        tracing::debug!(%key, "hit");
-                        return CacheFuture::hit(respond::stored(
-                            &self.settings,
-                            &viewer,
-                            &object,
-                            now,
-                            status,
-                        ));
-                    }
-                    found => First::Found(found, variant),
+                let verdict = |object: &Object| judge(core, &self.settings, &facts, object, now);
+                if let Some((object, _)) = &looked.object
+                    && let Verdict::Fresh | Verdict::Stale = verdict(object)
+                {
+                    tracing::debug!(%key, "hit");
+                    let viewer = Viewer {
+                        method: &parts.method,
+                        headers: &parts.headers,
+                        facts: &facts,
+                    };
+                    let status = CacheStatus::hit(0);
+                    let response = respond::stored(&self.settings, &viewer, object, now, status);
+                    return CacheFuture::hit(response);
                 }
+                let variant = looked.variant.clone();
+                First::Found(looked.judged(verdict), variant)
             }
         };
         // Who answers must see the host that the answer is stored under.

@@ -1,6 +1,6 @@
 //! What a layer is set to.
 
-use crate::{policy::CachePolicy, status::XCacheValues};
+use crate::{policy::CachePolicy, status::Product};
 use http::request::Parts;
 use std::{fmt, sync::Arc};
 
@@ -13,9 +13,22 @@ pub(super) struct Settings {
     pub(super) status_extension: bool,
     pub(super) cache_status: bool,
     pub(super) age: bool,
-    /// `None`: no `X-Cache`.
-    pub(super) x_cache: Option<XCacheValues>,
-    pub(super) product: Box<str>,
+    pub(super) x_cache: bool,
+    pub(super) product: Product,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            policy: CachePolicy::default(),
+            bypass_if: None,
+            status_extension: true,
+            cache_status: true,
+            age: true,
+            x_cache: true,
+            product: Product::default(),
+        }
+    }
 }
 
 impl fmt::Debug for Settings {
@@ -26,7 +39,7 @@ impl fmt::Debug for Settings {
             .field("status_extension", &self.status_extension)
             .field("cache_status", &self.cache_status)
             .field("age", &self.age)
-            .field("x_cache", &self.x_cache.is_some())
+            .field("x_cache", &self.x_cache)
             .field("product", &self.product)
             .finish()
     }

@@ -1,6 +1,6 @@
 //! On the way into the store: judge a response, open a writer, commit.
 
-use super::{CacheCore, core::Shared, respond::fields_to_store, settings::Settings, spawn::spawn};
+use super::{CacheCore, core::Shared, own_fields, settings::Settings, spawn::spawn};
 use crate::{
     body::{OpenBody, Taken, Tee},
     error::BodyError,
@@ -163,7 +163,7 @@ impl<St: Store> Storing<St> {
         response: &HeaderMap,
         accepted: &Accepted,
     ) -> Head {
-        let (mut headers, upstream_status) = fields_to_store(response, &accepted.without);
+        let (mut headers, upstream_status) = own_fields::with_places(response, &accepted.without);
         // RFC 9110 section 6.6.1: who keeps a response without a date gives it one.
         if let Entry::Vacant(date) = headers.entry(header::DATE)
             && let Some(received) = http_date(accepted.freshness.received_at)

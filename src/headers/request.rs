@@ -1,7 +1,7 @@
 //! What the rules ask of a request's header fields, found in one pass.
 
 use super::RequestDirectives;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 
 /// What a request's header fields mean for a cache.
 ///
@@ -50,37 +50,30 @@ impl RequestFacts {
 
     /// Reads them, and finds `Host`.
     #[must_use]
-    pub(crate) fn with_host(headers: &HeaderMap) -> (Self, Option<&http::HeaderValue>) {
+    pub(crate) fn with_host(headers: &HeaderMap) -> (Self, Option<&HeaderValue>) {
         let mut facts = Self::default();
         let mut host = None;
         let mut hosts = 0_u8;
         for (name, value) in headers {
-            // By length and first letter: most fields of a request then cost no comparison.
-            let name = name.as_str();
-            let Some(first) = name.as_bytes().first() else {
-                continue;
-            };
-            match (name.len(), first) {
-                (4, b'h') if name == "host" => {
+            match *name {
+                header::HOST => {
                     hosts = hosts.saturating_add(1);
                     host = Some(value);
                 }
-                (5, b'r') if name == "range" => facts.range = true,
-                (6, b'c') if name == "cookie" => facts.cookie = true,
-                (6, b'p') if name == "pragma" => {
+                header::RANGE => facts.range = true,
+                header::COOKIE => facts.cookie = true,
+                header::PRAGMA => {
                     facts.pragma_no_cache |= super::members(value.as_bytes())
                         .any(|member| member.eq_ignore_ascii_case(b"no-cache"));
                 }
-                (7, b'u') if name == "upgrade" => facts.upgrade = true,
-                (8, b'i') if name == "if-match" => facts.precondition = true,
-                (13, b'a') if name == "authorization" => facts.authorization = true,
-                (13, b'c') if name == "cache-control" => {
+                header::UPGRADE => facts.upgrade = true,
+                header::AUTHORIZATION => facts.authorization = true,
+                header::CACHE_CONTROL => {
                     facts.cache_control = true;
                     facts.directives.add_line(value.as_bytes());
                 }
-                (13, b'i') if name == "if-none-match" => facts.conditional = true,
-                (17, b'i') if name == "if-modified-since" => facts.conditional = true,
-                (19, b'i') if name == "if-unmodified-since" => facts.precondition = true,
+                header::IF_NONE_MATCH | header::IF_MODIFIED_SINCE => facts.conditional = true,
+                header::IF_MATCH | header::IF_UNMODIFIED_SINCE => facts.precondition = true,
                 _ => {}
             }
         }

@@ -25,7 +25,7 @@ use std::{
 
 /// Bytes that a key holds without the heap; longer keys are rare (the namespace, a host name and a path of
 /// some 150 bytes fit).
-const INLINE: usize = 183;
+const INLINE: usize = 184;
 
 /// Seeded anew in each process: which keys collide can't be known from outside.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
@@ -37,13 +37,10 @@ static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 #[derive(Clone)]
 pub struct CacheKey {
     hash: u64,
-    bytes: KeyBytes,
-}
-
-#[derive(Clone)]
-enum KeyBytes {
-    Inline { len: u8, bytes: [u8; INLINE] },
-    Heap(Vec<u8>),
+    /// Of the bytes in `inline`; over `INLINE` once they are in `heap`.
+    len: usize,
+    inline: [u8; INLINE],
+    heap: Vec<u8>,
 }
 
 impl CacheKey {
@@ -59,10 +56,7 @@ impl CacheKey {
     /// The encoding: the same in every process and version that names the parts alike.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.bytes {
-            KeyBytes::Inline { len, bytes } => &bytes[..usize::from(*len)],
-            KeyBytes::Heap(bytes) => bytes,
-        }
+        self.inline.get(..self.len).unwrap_or(&self.heap)
     }
 
     /// A hash of the encoding, seeded in this process: for tables, not for names.
@@ -182,52 +176,38 @@ fn read_part(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 /// Writing, into the array and onto the heap once that is full.
 impl CacheKey {
-    #[inline]
+    #[inline(always)]
     fn empty() -> Self {
         Self {
             hash: 0,
-            bytes: KeyBytes::Inline {
-                len: 0,
-                bytes: [0; INLINE],
-            },
+            len: 0,
+            inline: [0; INLINE],
+            heap: Vec::new(),
         }
     }
 
     /// The next `length` bytes, to be written.
     #[inline(always)]
     fn room(&mut self, length: usize) -> &mut [u8] {
-        // Twice matched, for the borrow checker's sake.
-        if let KeyBytes::Inline { len, bytes } = &self.bytes
-            && usize::from(*len) + length <= bytes.len()
-        {
-            let KeyBytes::Inline { len, bytes } = &mut self.bytes else {
-                return &mut [];
-            };
-            let start = usize::from(*len);
-            *len = (start + length) as u8;
-            return &mut bytes[start..start + length];
+        let start = self.len;
+        let end = start.saturating_add(length);
+        if end > INLINE {
+            return self.heap_room(length);
         }
-        self.heap_room(length)
+        self.len = end;
+        &mut self.inline[start..end]
     }
 
     #[cold]
     fn heap_room(&mut self, length: usize) -> &mut [u8] {
-        if matches!(self.bytes, KeyBytes::Inline { .. }) {
-            self.grow(length);
+        if self.len <= INLINE {
+            self.heap.reserve(2 * INLINE + length);
+            self.heap.extend_from_slice(&self.inline[..self.len]);
+            self.len = usize::MAX;
         }
-        let KeyBytes::Heap(bytes) = &mut self.bytes else {
-            return &mut [];
-        };
-        let start = bytes.len();
-        bytes.resize(start + length, 0);
-        &mut bytes[start..]
-    }
-
-    #[cold]
-    fn grow(&mut self, length: usize) {
-        let mut heap = Vec::with_capacity(2 * INLINE + length);
-        heap.extend_from_slice(self.as_bytes());
-        self.bytes = KeyBytes::Heap(heap);
+        let start = self.heap.len();
+        self.heap.resize(start + length, 0);
+        &mut self.heap[start..]
     }
 
     #[inline]
@@ -246,9 +226,9 @@ impl CacheKey {
         let length = u32::try_from(self.as_bytes().len() - start)
             .unwrap_or(u32::MAX)
             .to_be_bytes();
-        let written = match &mut self.bytes {
-            KeyBytes::Inline { bytes, .. } => &mut bytes[..],
-            KeyBytes::Heap(bytes) => bytes,
+        let written = match self.len <= INLINE {
+            true => &mut self.inline[..],
+            false => &mut self.heap,
         };
         written[start - 4..start].copy_from_slice(&length);
     }

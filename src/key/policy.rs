@@ -117,8 +117,16 @@ pub struct AcceptEncoding {
 impl AcceptEncoding {
     /// What stands in the key, and in what is forwarded: `None` where the flags are off or the
     /// request has no `Accept-Encoding`, `identity` where it offers nothing that counts.
+    #[inline]
     pub(crate) fn normalized(self, headers: &HeaderMap) -> Option<&'static str> {
-        if (!self.gzip && !self.brotli) || !headers.contains_key(header::ACCEPT_ENCODING) {
+        if !self.gzip && !self.brotli {
+            return None;
+        }
+        self.offered(headers)
+    }
+
+    fn offered(self, headers: &HeaderMap) -> Option<&'static str> {
+        if !headers.contains_key(header::ACCEPT_ENCODING) {
             return None;
         }
         let (mut gzip, mut brotli) = (false, false);
@@ -279,17 +287,13 @@ impl KeyPolicy {
 
     /// The URI that counts.
     pub(crate) fn uri<'a>(&self, parts: &'a Parts) -> Cow<'a, Uri> {
-        if let Some(uri_from) = &self.uri_from {
-            return uri_from(parts);
+        match &self.uri_from {
+            Some(uri_from) => uri_from(parts),
+            None => Cow::Borrowed(default_uri(parts)),
         }
-        #[cfg(feature = "axum")]
-        if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
-            return Cow::Borrowed(uri);
-        }
-        Cow::Borrowed(&parts.uri)
     }
 
-    /// The key of a request. `GET` and `HEAD` share one. Pure, and without heap for keys of up to 183 bytes
+    /// The key of a request. `GET` and `HEAD` share one. Pure, and without heap for keys of up to 184 bytes
     /// (unless cookies count).
     #[must_use]
     pub fn key(&self, namespace: &Namespace, parts: &Parts) -> CacheKey {
@@ -302,7 +306,20 @@ impl KeyPolicy {
         parts: &Parts,
         host: Option<&HeaderValue>,
     ) -> CacheKey {
-        let uri = self.uri(parts);
+        match &self.uri_from {
+            Some(uri_from) => self.key_of(namespace, parts, &uri_from(parts), host),
+            None => self.key_of(namespace, parts, default_uri(parts), host),
+        }
+    }
+
+    #[inline(always)]
+    fn key_of(
+        &self,
+        namespace: &Namespace,
+        parts: &Parts,
+        uri: &Uri,
+        host: Option<&HeaderValue>,
+    ) -> CacheKey {
         let mut key = CacheKey::empty();
         if parts.method == Method::GET || parts.method == Method::HEAD {
             key.bytes(&namespace.get);
@@ -310,12 +327,12 @@ impl KeyPolicy {
             key.part(Part::NAMESPACE, namespace.as_bytes());
             key.part(Part::METHOD, parts.method.as_str().as_bytes());
         }
-        match normalize::simple_authority(&uri, host) {
+        match normalize::simple_authority(uri, host) {
             _ if !self.authority => key.part(Part::AUTHORITY, b""),
             Some(simple) => key.part(Part::AUTHORITY, simple),
             None => {
                 let start = key.begin(Part::AUTHORITY);
-                normalize::authority(&uri, &parts.headers, |piece| key.bytes(piece));
+                normalize::authority(uri, &parts.headers, |piece| key.bytes(piece));
                 key.end(start);
             }
         }
@@ -421,6 +438,16 @@ impl fmt::Debug for KeyPolicy {
             .field("uri_from", &self.uri_from.is_some())
             .finish()
     }
+}
+
+/// The URI as it was before a router stripped a prefix, if it says so, else the request's.
+#[inline]
+fn default_uri(parts: &Parts) -> &Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
+        return uri;
+    }
+    &parts.uri
 }
 
 fn write_header(key: &mut CacheKey, name: &HeaderName, headers: &HeaderMap) {
