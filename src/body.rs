@@ -179,8 +179,8 @@ impl Chunks {
     }
 
     /// A reader of all of it, trailers included.
-    #[must_use]
-    pub fn read_whole(&self) -> StoredBody {
+    #[inline]
+    pub(crate) fn read_whole(&self) -> StoredBody {
         match &self.pieces {
             Pieces::One(one) if self.trailers.is_none() => StoredBody(Stored::One(one.clone())),
             _ => self.read(0..self.length),
@@ -497,6 +497,25 @@ mod tests {
                     assert_eq!(reader.size_hint().exact(), Some(expected.len() as u64));
                     assert_eq!(collect(reader), expected, "{sizes:?} {start}..{end}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_whole_is_the_range_of_all() {
+        let chunk = Bytes::from_static;
+        for (chunks, whole) in [
+            (vec![], ""),
+            (vec![chunk(b"")], ""),
+            (vec![chunk(b"abc")], "abc"),
+            (vec![chunk(b"ab"), chunk(b"c")], "abc"),
+        ] {
+            for trailers in [None, Some(HeaderMap::new())] {
+                let chunks = Chunks::new(chunks.clone(), trailers);
+                let (all, range) = (chunks.read_whole(), chunks.read(0..chunks.length()));
+                assert_eq!(all.size_hint().exact(), range.size_hint().exact());
+                assert_eq!(all.is_end_stream(), range.is_end_stream());
+                assert_eq!(collect(all), whole.as_bytes());
             }
         }
     }

@@ -175,6 +175,7 @@ impl CacheStatus {
     }
 
     /// A hit, of which there is nothing else to say.
+    #[inline]
     pub(crate) fn is_plain_hit(&self) -> bool {
         self.hit
             && self.forward.is_none()
@@ -196,6 +197,7 @@ impl CacheStatus {
     }
 
     /// What `X-Cache` says, without the product.
+    #[inline]
     pub(crate) fn x_cache(&self, status: StatusCode) -> XCache {
         if status.is_client_error() || status.is_server_error() {
             XCache::Error
@@ -269,7 +271,7 @@ impl Write for Text {
 }
 
 /// The decimal digits of a number.
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut at = digits.len();
     loop {
         at -= 1;
@@ -339,10 +341,15 @@ impl Product {
         })
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
+    #[inline]
     pub(crate) fn x_cache(&self, what: XCache) -> HeaderValue {
         let [hit, miss, refresh_hit, error] = &self.x_cache;
         match what {

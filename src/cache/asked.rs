@@ -52,8 +52,11 @@ impl<St: Store> Asked<St> {
             poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, &self.parts.headers)).await;
         let variant = looked.variant.clone();
         let now = core.clock.now();
-        let found = looked.judged(|object| judge(core, &self.settings, &self.facts, object, now));
-        (found, variant)
+        let verdict = looked
+            .object
+            .as_ref()
+            .map(|(object, _)| judge(core, &self.settings, &self.facts, object, now));
+        (looked.judged(verdict), variant)
     }
 
     /// Whether an answer under way isn't for this request: not fresh any more, or an error while this has credentials.

@@ -153,15 +153,15 @@ pub(super) fn judge<St>(
 }
 
 impl Looked {
-    /// What there is for a request, by the verdict on what was found.
-    pub(super) fn judged(self, judge: impl FnOnce(&Object) -> Verdict) -> Found {
-        let Some((object, part)) = self.object else {
-            return Found::Nothing(self.forward);
-        };
-        match judge(&object) {
-            Verdict::Fresh | Verdict::Stale => Found::Usable(object),
-            Verdict::Revalidate(forward) => Found::Validate(object, part, forward),
-            Verdict::Refetch(forward) => Found::Nothing(forward),
+    /// What there is for a request, by the verdict on the object, if there is one.
+    pub(super) fn judged(self, verdict: Option<Verdict>) -> Found {
+        match (self.object, verdict) {
+            (Some((object, _)), Some(Verdict::Fresh | Verdict::Stale)) => Found::Usable(object),
+            (Some((object, part)), Some(Verdict::Revalidate(forward))) => {
+                Found::Validate(object, part, forward)
+            }
+            (_, Some(Verdict::Refetch(forward))) => Found::Nothing(forward),
+            (_, None) | (None, _) => Found::Nothing(self.forward),
         }
     }
 }

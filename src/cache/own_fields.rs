@@ -5,10 +5,10 @@
 use super::settings::Settings;
 use crate::{
     headers::{APPENDED_SLOTS, CACHE_STATUS},
-    status::{CacheStatus, Product},
+    status::{CacheStatus, Product, decimal},
     store::Head,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use std::cell::RefCell;
 
 /// The fields of a response as they are stored: with the places, and in a map that doesn't grow when they are filled.
@@ -37,152 +37,147 @@ pub(super) fn with_places(
     (stored, upstream)
 }
 
-/// Fills the places in an answer with a stored map.
+/// Writes them into the places in an answer with a stored map.
 #[inline]
-pub(super) fn fill<B>(
+pub(super) fn write<B>(
     settings: &Settings,
     response: &mut Response<B>,
     head: &Head,
     status: &CacheStatus,
     now: u64,
 ) {
-    let code = response.status();
-    let headers = response.headers_mut();
     let age = head.freshness.age(now) / 1000;
     let on = settings.age && settings.cache_status && settings.x_cache;
     if on && head.upstream_status.is_none() && status.is_plain_hit() {
-        let mut places = headers.iter_mut();
+        let x_cache = status.x_cache(response.status());
+        let mut places = response.headers_mut().iter_mut();
         if let (Some((first, age_place)), Some((second, status_place)), Some((third, x_cache_place))) =
             (places.next(), places.next(), places.next())
             && *first == header::AGE
             // As strings, which are compared without a call.
             && second.as_str() == "cache-status"
             && third.as_str() == "x-cache"
-            && fill_memoized(&settings.product, age, status, age_place, status_place)
+            && let Some((age, status)) = of_hit(&settings.product, age, status)
         {
-            *x_cache_place = settings.product.x_cache(status.x_cache(code));
+            *age_place = age;
+            *status_place = status;
+            *x_cache_place = settings.product.x_cache(x_cache);
             return;
         }
     }
-    fill_by_name(settings, headers, head, code, status, age);
+    write_by_name(settings, response, head, status, age);
 }
 
-/// What a hit says, made for one second of one response's life.
+/// Where some are turned off, where there is more to say than a plain hit, and for a record whose fields stand in
+/// another order.
+#[inline(never)]
+fn write_by_name<B>(
+    settings: &Settings,
+    response: &mut Response<B>,
+    head: &Head,
+    status: &CacheStatus,
+    age: u64,
+) {
+    let x_cache = status.x_cache(response.status());
+    let upstream = head.upstream_status.as_ref();
+    let plain = (upstream.is_none() && status.is_plain_hit())
+        .then(|| of_hit(&settings.product, age, status))
+        .flatten();
+    let (age, cache_status) = match plain {
+        Some((age, status)) => (age, Some(status)),
+        None => (
+            HeaderValue::from(age),
+            status.header_value(upstream, &settings.product),
+        ),
+    };
+    let own = [
+        settings.age.then_some(age),
+        match settings.cache_status {
+            true => cache_status,
+            false => upstream.cloned(),
+        },
+        settings.x_cache.then(|| settings.product.x_cache(x_cache)),
+    ];
+    for (name, value) in APPENDED_SLOTS.into_iter().zip(own) {
+        match value {
+            Some(value) => drop(response.headers_mut().insert(name, value)),
+            None => drop(response.headers_mut().remove(name)),
+        }
+    }
+}
+
+/// `Age` and `Cache-Status` of plain hits of one age and lifetime.
 struct Made {
     product: u64,
     age: u64,
     ttl: i64,
-    age_value: HeaderValue,
-    status_value: HeaderValue,
+    values: (HeaderValue, HeaderValue),
 }
 
-/// `Age` and `Cache-Status` of a hit, as this thread made them last for the same second: many objects were stored at the
-/// same time for as long, and a hot one is asked for many times in a second.
-fn fill_memoized(
-    product: &Product,
-    age: u64,
-    status: &CacheStatus,
-    age_place: &mut HeaderValue,
-    status_place: &mut HeaderValue,
-) -> bool {
-    const PLACES: usize = 64;
+/// `Age` and `Cache-Status` of a plain hit, as this thread made them last for the same age and lifetime: many objects were
+/// stored at the same time for as long, and a hot one is asked for many times in a second.
+fn of_hit(product: &Product, age: u64, status: &CacheStatus) -> Option<(HeaderValue, HeaderValue)> {
+    const SLOTS: usize = 64;
     thread_local! {
-        static MADE: RefCell<[Option<Made>; PLACES]> = const { RefCell::new([const { None }; PLACES]) };
+        static MADE: RefCell<[Option<Made>; SLOTS]> = const { RefCell::new([const { None }; SLOTS]) };
     }
-    let Some(ttl) = status.ttl() else {
-        return false;
-    };
+    let ttl = status.ttl()?;
     MADE.with_borrow_mut(|made| {
-        // What was stored for as long at different times has different places.
-        let place = age.wrapping_mul(2).wrapping_add_signed(ttl) % PLACES as u64;
-        let Some(place) = usize::try_from(place)
-            .ok()
-            .and_then(|place| made.get_mut(place))
-        else {
-            return false;
-        };
-        let id = product.id();
-        if let Some(made) = place
-            && (made.product, made.age, made.ttl) == (id, age, ttl)
+        // What was stored for as long at different times has different slots.
+        let slot = age
+            .wrapping_mul(2)
+            .wrapping_add_signed(ttl)
+            .wrapping_add(product.id());
+        let slot = made.get_mut(usize::try_from(slot % SLOTS as u64).ok()?)?;
+        if let Some(made) = slot
+            && (made.product, made.age, made.ttl) == (product.id(), age, ttl)
         {
-            *age_place = made.age_value.clone();
-            *status_place = made.status_value.clone();
-            return true;
+            return Some(made.values.clone());
         }
-        let Some(status_value) = status.header_value(None, product) else {
-            return false;
-        };
-        let age_value = HeaderValue::from(age);
-        *age_place = age_value.clone();
-        *status_place = status_value.clone();
-        *place = Some(Made {
-            product: id,
+        let values = (seconds(age)?, status.header_value(None, product)?);
+        *slot = Some(Made {
+            product: product.id(),
             age,
             ttl,
-            age_value,
-            status_value,
+            values: values.clone(),
         });
-        true
+        Some(values)
     })
 }
 
-/// For what is turned off, for news beside a plain hit, and for a record whose fields stand in another order.
-#[cold]
-fn fill_by_name(
-    settings: &Settings,
-    headers: &mut HeaderMap,
-    head: &Head,
-    code: StatusCode,
-    status: &CacheStatus,
-    age: u64,
-) {
-    let upstream = head.upstream_status.as_ref();
-    let own = [
-        settings.age.then(|| HeaderValue::from(age)),
-        match settings.cache_status {
-            true => status.header_value(upstream, &settings.product),
-            false => upstream.cloned(),
-        },
-        settings
-            .x_cache
-            .then(|| settings.product.x_cache(status.x_cache(code))),
-    ];
-    for (name, value) in APPENDED_SLOTS.into_iter().zip(own) {
-        match value {
-            Some(value) => drop(headers.insert(name, value)),
-            None => drop(headers.remove(name)),
-        }
-    }
+/// In one allocation, which `HeaderValue::from` doesn't do.
+fn seconds(number: u64) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(decimal(number, &mut [0; 20])).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{epoch::Epoch, freshness::Freshness};
+    use http::StatusCode;
 
     #[test]
     fn what_was_made_before_is_said_again_of_the_same_second_and_product_only() {
-        let products = [
-            Product::default(),
-            Product::new("b").unwrap(),
-            Product::new("c").unwrap(),
-        ];
-        let mut said = [const { HeaderValue::from_static("") }; 2];
+        let first = Product::new("a").unwrap();
+        let second = (0..200)
+            .map(|_| Product::new("b").unwrap())
+            .find(|product| product.id() % 64 == first.id() % 64)
+            .unwrap();
         for _ in 0..2 {
-            // All in one place, each unlike the last in one thing only.
-            for (product, age, ttl) in [(0, 0, 8), (1, 0, 8), (2, 0, 8), (2, 32, 8), (2, 32, 72)] {
-                let product = &products[product];
-                let [age_place, status_place] = &mut said;
+            // All in one slot, each unlike the last in one thing only.
+            for (product, age, ttl) in [
+                (&first, 0, 64),
+                (&first, 32, 64),
+                (&first, 32, 0),
+                (&first, 32, -64),
+                (&second, 32, -64),
+            ] {
                 let status = CacheStatus::hit(1000 * ttl + 999);
-                assert!(fill_memoized(
-                    product,
-                    age,
-                    &status,
-                    age_place,
-                    status_place
-                ));
-                assert_eq!(said[0], age.to_string());
-                assert_eq!(Some(&said[1]), status.header_value(None, product).as_ref());
+                for _ in 0..2 {
+                    let (age_value, status_value) = of_hit(product, age, &status).unwrap();
+                    assert_eq!(age_value, age.to_string());
+                    assert_eq!(Some(status_value), status.header_value(None, product));
+                }
             }
         }
     }
@@ -196,6 +191,7 @@ mod tests {
             always_validate: false,
             never_stale: false,
         };
+        let names = ["age", "cache-status", "x-cache", "etag", "date", "via"];
         for order in [
             [0, 1, 2],
             [0, 2, 1],
@@ -206,20 +202,15 @@ mod tests {
             [3, 1, 2],
             [3, 4, 5],
         ] {
-            let names = ["age", "cache-status", "x-cache", "etag", "date", "via"];
             let headers: HeaderMap = order
                 .into_iter()
                 .map(|at| {
                     (
                         HeaderName::from_static(names[at]),
-                        HeaderValue::from_static(""),
+                        HeaderValue::from_static("old"),
                     )
                 })
                 .collect();
-            let others = headers
-                .keys()
-                .filter(|name| !APPENDED_SLOTS.contains(name))
-                .count();
             let head = Head {
                 status: StatusCode::OK,
                 headers: headers.clone(),
@@ -231,20 +222,21 @@ mod tests {
                 address: "".into(),
                 upstream_status: None,
             };
+            let mut expected = headers.clone();
+            expected.insert("age", HeaderValue::from_static("3"));
+            let status = HeaderValue::from_static("frontage; hit; ttl=60");
+            expected.insert("cache-status", status);
+            expected.insert("x-cache", HeaderValue::from_static("Hit from frontage"));
             let mut response = Response::new(());
             *response.headers_mut() = headers;
-            fill(
+            write(
                 &Settings::default(),
                 &mut response,
                 &head,
                 &CacheStatus::hit(60_000),
                 0,
             );
-            let headers = response.headers();
-            assert_eq!(headers.len(), 3 + others, "{order:?}");
-            assert_eq!(headers["age"], "3");
-            assert_eq!(headers["cache-status"], "frontage; hit; ttl=60");
-            assert_eq!(headers["x-cache"], "Hit from frontage");
+            assert_eq!(*response.headers(), expected, "{order:?}");
         }
     }
 }

@@ -40,76 +40,81 @@ pub(super) fn stored<B>(
 ) -> Response<ResponseBody<B>> {
     let head = object.head();
     status.ttl = Some(head.freshness.ttl(now));
-    let mut response = Response::new(ResponseBody::stored(object.body().read_whole()));
-    *response.status_mut() = head.status;
+    let mut headers = head.headers.clone();
+    let asks_for_whole =
+        !(viewer.facts.conditional || viewer.facts.range) && *viewer.method == Method::GET;
+    let selected = match asks_for_whole {
+        true => None,
+        false => select(&mut headers, viewer, object),
+    };
+    let (code, body) = selected.unwrap_or_else(|| (head.status, object.body().read_whole()));
+    let mut response = Response::new(ResponseBody::stored(body));
+    *response.status_mut() = code;
     // An empty map owns nothing, so forgetting it leaks nothing and is cheaper than dropping it.
-    std::mem::forget(std::mem::replace(
-        response.headers_mut(),
-        head.headers.clone(),
-    ));
-    if viewer.facts.conditional || viewer.facts.range || *viewer.method != Method::GET {
-        select(&mut response, viewer, object);
-    }
-    own_fields::fill(settings, &mut response, head, &status, now);
+    std::mem::forget(std::mem::replace(response.headers_mut(), headers));
+    own_fields::write(settings, &mut response, head, &status, now);
     finish(settings, &mut response, status);
     response
 }
 
-/// Makes of the whole what a conditional request, a range or `HEAD` asks for.
-#[cold]
-fn select<B>(response: &mut Response<ResponseBody<B>>, viewer: &Viewer<'_>, object: &Object) {
+/// What a conditional request, a range or `HEAD` gets of an object, unless that is the whole.
+#[inline(never)]
+fn select(
+    headers: &mut HeaderMap,
+    viewer: &Viewer<'_>,
+    object: &Object,
+) -> Option<(StatusCode, StoredBody)> {
     let (head, length) = (object.head(), object.body().length());
-    let headers = response.headers_mut();
-    let (status, body) = if viewer.facts.conditional
+    if viewer.facts.conditional
         && conditional::is_not_modified(
             viewer.headers,
             head.status,
             headers,
             head.freshness.received_at,
-        ) {
+        )
+    {
         remove_representation_metadata(headers);
-        (StatusCode::NOT_MODIFIED, StoredBody::absent())
-    } else if *viewer.method == Method::HEAD {
+        return Some((StatusCode::NOT_MODIFIED, StoredBody::absent()));
+    }
+    if *viewer.method == Method::HEAD {
         // A GET has its length said by the server, from the body.
         if object.body().is_framed_by_length() && head.status != StatusCode::NO_CONTENT {
             headers
                 .entry(header::CONTENT_LENGTH)
                 .or_insert_with(|| length.into());
         }
-        (head.status, StoredBody::absent())
-    } else if viewer.facts.range && head.status == StatusCode::OK {
-        match range::select(viewer.headers, headers, length) {
-            Selected::Whole => return,
-            Selected::Part(part) => {
-                let content_range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
-                set(headers, header::CONTENT_RANGE, &content_range);
-                headers.insert(
-                    header::CONTENT_LENGTH,
-                    HeaderValue::from(part.end - part.start),
-                );
-                (StatusCode::PARTIAL_CONTENT, object.body().read(part))
-            }
-            Selected::Unsatisfiable => {
-                remove_representation_metadata(headers);
-                // What was said of the whole isn't said of this answer.
-                for name in [
-                    header::CACHE_CONTROL,
-                    header::EXPIRES,
-                    header::ETAG,
-                    header::LAST_MODIFIED,
-                ] {
-                    headers.remove(name);
-                }
-                let content_range = format!("bytes */{length}");
-                set(headers, header::CONTENT_RANGE, &content_range);
-                (StatusCode::RANGE_NOT_SATISFIABLE, StoredBody::empty())
-            }
+        return Some((head.status, StoredBody::absent()));
+    }
+    if !viewer.facts.range || head.status != StatusCode::OK {
+        return None;
+    }
+    match range::select(viewer.headers, headers, length) {
+        Selected::Whole => None,
+        Selected::Part(part) => {
+            let content_range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
+            set(headers, header::CONTENT_RANGE, &content_range);
+            headers.insert(
+                header::CONTENT_LENGTH,
+                HeaderValue::from(part.end - part.start),
+            );
+            Some((StatusCode::PARTIAL_CONTENT, object.body().read(part)))
         }
-    } else {
-        return;
-    };
-    *response.status_mut() = status;
-    *response.body_mut() = ResponseBody::stored(body);
+        Selected::Unsatisfiable => {
+            remove_representation_metadata(headers);
+            // What was said of the whole isn't said of this answer.
+            for name in [
+                header::CACHE_CONTROL,
+                header::EXPIRES,
+                header::ETAG,
+                header::LAST_MODIFIED,
+            ] {
+                headers.remove(name);
+            }
+            let content_range = format!("bytes */{length}");
+            set(headers, header::CONTENT_RANGE, &content_range);
+            Some((StatusCode::RANGE_NOT_SATISFIABLE, StoredBody::empty()))
+        }
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: header::HeaderName, text: &str) {

@@ -18,7 +18,7 @@ use crate::{
     headers::RequestFacts,
     key::corrected_host,
     status::CacheStatus,
-    store::{MemoryStore, Object, Store},
+    store::{MemoryStore, Store},
 };
 use http::{Method, Request, Response, header, request::Parts};
 use http_body::Body;
@@ -128,9 +128,12 @@ where
             Poll::Pending => First::LookUp(look_up),
             Poll::Ready(looked) => {
                 let now = core.clock.now();
-                let verdict = |object: &Object| judge(core, &self.settings, &facts, object, now);
-                if let Some((object, _)) = &looked.object
-                    && let Verdict::Fresh | Verdict::Stale = verdict(object)
+                let verdict = looked
+                    .object
+                    .as_ref()
+                    .map(|(object, _)| judge(core, &self.settings, &facts, object, now));
+                if let (Some((object, _)), Some(Verdict::Fresh | Verdict::Stale)) =
+                    (&looked.object, verdict)
                 {
                     tracing::debug!(%key, "hit");
                     let viewer = Viewer {

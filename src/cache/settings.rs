@@ -40,7 +40,7 @@ impl fmt::Debug for Settings {
             .field("cache_status", &self.cache_status)
             .field("age", &self.age)
             .field("x_cache", &self.x_cache)
-            .field("product", &self.product)
+            .field("product", &self.product.name())
             .finish()
     }
 }

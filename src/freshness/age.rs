@@ -21,6 +21,7 @@ pub struct Freshness {
 
 impl Freshness {
     /// How old the response is (RFC 9111 section 4.2.3). Never less than its initial age.
+    #[inline]
     #[must_use]
     pub fn age(&self, now: u64) -> u64 {
         self.initial_age
@@ -28,6 +29,7 @@ impl Freshness {
     }
 
     /// For how long it stays fresh; negative since it became stale.
+    #[inline]
     #[must_use]
     pub fn ttl(&self, now: u64) -> i64 {
         // A clock that went back doesn't lengthen the lifetime.

@@ -37,7 +37,7 @@ static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 #[derive(Clone)]
 pub struct CacheKey {
     hash: u64,
-    /// Of the bytes in `inline`; over `INLINE` once they are in `heap`.
+    /// Of the bytes in `inline`; over `INLINE` once they are in `heap`. Not an enum: each write would match on it.
     len: usize,
     inline: [u8; INLINE],
     heap: Vec<u8>,
@@ -329,6 +329,33 @@ mod tests {
         let key = writer;
         let (tag, value, rest) = read_part(key.as_bytes()).unwrap();
         assert_eq!((tag, value.len(), rest.len()), (Part::PATH, 2 * INLINE, 0));
+    }
+
+    #[test]
+    fn parts_around_the_edge_are_read_back() {
+        for length in INLINE - 30..INLINE + 5 {
+            let path = vec![b'p'; length];
+            let mut key = CacheKey::empty();
+            key.part(Part::PATH, &path);
+            key.part(Part::QUERY, b"");
+            let start = key.begin(Part::COOKIE);
+            key.bytes(b"a=");
+            key.bytes(b"b");
+            key.end(start);
+            key.part(Part::ACCEPT_ENCODING, b"gzip");
+            key.finish();
+            let (tag, value, rest) = read_part(key.as_bytes()).unwrap();
+            assert_eq!((tag, value), (Part::PATH, &path[..]), "{length}");
+            let (tag, value, rest) = read_part(rest).unwrap();
+            assert_eq!((tag, value), (Part::QUERY, &b""[..]), "{length}");
+            let (tag, value, rest) = read_part(rest).unwrap();
+            assert_eq!((tag, value), (Part::COOKIE, &b"a=b"[..]), "{length}");
+            let (tag, value, rest) = read_part(rest).unwrap();
+            assert_eq!((tag, value), (Part::ACCEPT_ENCODING, &b"gzip"[..]));
+            assert!(rest.is_empty());
+            assert_eq!(CacheKey::from_bytes(key.as_bytes()), key);
+            assert_eq!(key.clone(), key);
+        }
     }
 
     #[test]

@@ -312,6 +312,7 @@ impl KeyPolicy {
         }
     }
 
+    // A `Cow` would have to be dropped on each hit.
     #[inline(always)]
     fn key_of(
         &self,

@@ -91,7 +91,7 @@ pub struct Head {
 impl Head {
     /// Copies the fields out of the connection's buffers, the values into one allocation of their exact size.
     pub(crate) fn compact(&mut self) {
-        let length: usize = self.headers.values().map(HeaderValue::len).sum();
+        let length = self.headers.values().map(HeaderValue::len).sum();
         let mut values = Vec::with_capacity(length);
         for value in self.headers.values() {
             values.extend_from_slice(value.as_bytes());
@@ -226,8 +226,8 @@ impl BodySource {
     }
 
     /// A reader of all of it.
-    #[must_use]
-    pub fn read_whole(&self) -> StoredBody {
+    #[inline]
+    pub(crate) fn read_whole(&self) -> StoredBody {
         match self {
             Self::Memory(chunks) => chunks.read_whole(),
             Self::Elsewhere(body) => body.read(0..body.length()),
