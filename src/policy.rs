@@ -6,7 +6,7 @@ use crate::{
     freshness::FreshnessPolicy,
     key::{AcceptEncoding, Cookies, KeyPolicy, Query},
 };
-use http::header;
+use http::{StatusCode, header};
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -190,6 +190,67 @@ impl CachePolicy {
     pub fn honor_private(mut self, honor: bool) -> Self {
         self.freshness.honor_private = honor;
         self
+    }
+
+    /// For how long a stale response is used while it is refreshed in the background, where the response itself doesn't say
+    /// (`stale-while-revalidate`, RFC 5861 section 3). Default: 0.
+    ///
+    /// One refresh per key runs at a time, and it outlives the viewer. `must-revalidate`, `proxy-revalidate`, `s-maxage`
+    /// and `no-cache` forbid it (RFC 9111 section 4.2.4; in the CloudFront profiles `s-maxage` doesn't).
+    #[must_use]
+    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.freshness.stale_while_revalidate = window;
+        self
+    }
+
+    /// For how long a stale response is used in place of an error, where the response itself doesn't say
+    /// (`stale-if-error`, RFC 5861 section 4). Default: 0; in the CloudFront profiles up to the maximum TTL, as CloudFront
+    /// does it. A response turns it off with `stale-if-error=0`.
+    ///
+    /// An error is a 500, 502, 503 or 504 (in the CloudFront profiles any 5xx), an error of the inner service, a panic, or no
+    /// head within `fetch_timeout`. What forbids
+    /// [`stale_while_revalidate`](Self::stale_while_revalidate) forbids this, too. The origin isn't asked again before
+    /// [`stale_retry`](Self::stale_retry) is over; then one request asks it.
+    #[must_use]
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        self.freshness.stale_if_error = window;
+        self
+    }
+
+    /// In the RFC profiles, how long a failed origin isn't asked again for a key where a stale response is at hand.
+    /// Default: 10 s. In the CloudFront profiles the
+    /// [`error_caching_min_ttl`](Self::error_caching_min_ttl) of the status rules.
+    #[must_use]
+    pub fn stale_retry(mut self, after: Duration) -> Self {
+        self.freshness.stale_retry = after;
+        self
+    }
+
+    /// How long an error is kept (negative caching): CloudFront's `ErrorCachingMinTTL` of one status.
+    ///
+    /// In the CloudFront profiles it holds for the errors that CloudFront caches (404, 414, 500 to 504; 400, 403, 405, 412
+    /// and 415 where they have a `max-age`), and is the least time that they are kept; default 10 s. In the RFC profiles
+    /// it is the lifetime of responses with this status that don't state one, also where RFC 9111 section 3 would not have
+    /// them stored; default: none. What says `no-store` or `private` isn't stored there.
+    ///
+    /// # Errors
+    ///
+    /// Unless the status is a 4xx or 5xx that CloudFront can be told about: not 416, which is never kept.
+    pub fn error_caching_min_ttl(
+        mut self,
+        status: StatusCode,
+        ttl: Duration,
+    ) -> Result<Self, ConfigError> {
+        let is_error = status.is_client_error() || status.is_server_error();
+        if !is_error || status == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Err(ConfigError::new(
+                "error_caching_min_ttl",
+                status,
+                "a status of 400 to 599, but 416",
+            ));
+        }
+        self.freshness.error_ttls.insert(status.as_u16(), ttl);
+        Ok(self)
     }
 
     /// How keys are made.

@@ -57,6 +57,10 @@ pub enum Detail {
     Uncacheable,
     /// The stored response was confirmed by the origin.
     Revalidated,
+    /// The response is stale; it is used while it is refreshed.
+    StaleWhileRevalidate,
+    /// The response is stale; it stands in for an origin that fails, or failed a moment ago.
+    StaleIfError,
     /// The inner service failed, panicked or took too long.
     FetchFailed,
     /// The request asks for a stored response only, and there is none.
@@ -72,6 +76,8 @@ impl fmt::Display for Detail {
             Self::NoRoom => "no-room",
             Self::Uncacheable => "uncacheable",
             Self::Revalidated => "revalidated",
+            Self::StaleWhileRevalidate => "stale-while-revalidate",
+            Self::StaleIfError => "stale-if-error",
             Self::FetchFailed => "fetch-failed",
             Self::OnlyIfCached => "only-if-cached",
             Self::TooManyFetches => "too-many-fetches",
@@ -201,7 +207,7 @@ impl CacheStatus {
     pub(crate) fn x_cache(&self, status: StatusCode) -> XCache {
         if status.is_client_error() || status.is_server_error() {
             XCache::Error
-        } else if self.hit || self.collapsed {
+        } else if self.hit || self.collapsed || self.detail == Some(Detail::StaleIfError) {
             XCache::Hit
         } else if self.detail == Some(Detail::Revalidated) {
             XCache::RefreshHit

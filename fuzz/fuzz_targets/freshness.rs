@@ -5,7 +5,7 @@ use arbitrary::Arbitrary;
 use frontage::{
     freshness::{
         Exchange, Freshness, FreshnessPolicy, Storable, Verdict, assess, is_shareable_error,
-        storable,
+        may_stand_in, storable,
     },
     headers::{RequestFacts, ResponseDirectives},
 };
@@ -107,7 +107,7 @@ struct Input {
     /// The request that comes later.
     next: Vec<Field>,
     /// Times and flags of a response that was stored otherwise.
-    stored: ([u64; 3], [bool; 2]),
+    stored: ([u64; 5], [bool; 2]),
 }
 
 /// Minimum, default and maximum in an order that CloudFront takes.
@@ -158,13 +158,16 @@ fuzz_target!(|input: Input| {
         check_reuse(&stored.freshness, &next, &policy, later);
         check_reuse(&stored.freshness, &next, &policy, input.later);
     }
-    let ([received_at, initial_age, fresh_until], [always_validate, never_stale]) = input.stored;
+    let (times, [always_validate, never_stale]) = input.stored;
+    let [received_at, initial_age, fresh_until, stale_while_revalidate, stale_if_error] = times;
     let stored = Freshness {
         received_at,
         initial_age,
         fresh_until,
         always_validate,
         never_stale,
+        stale_while_revalidate,
+        stale_if_error,
     };
     check_reuse(&stored, &next, &policy, later);
 });
@@ -184,7 +187,14 @@ fn check_reuse(stored: &Freshness, next: &RequestFacts, policy: &FreshnessPolicy
         Verdict::Stale => {
             assert!(!stored.is_fresh(now) && !stored.never_stale && !stored.always_validate);
         }
+        Verdict::StaleWhileRevalidate => {
+            assert!(!stored.is_fresh(now) && !stored.never_stale && !stored.always_validate);
+            assert!(stored.ttl(now).unsigned_abs() <= stored.stale_while_revalidate);
+        }
         Verdict::Revalidate(_) | Verdict::Refetch(_) => {}
+    }
+    if may_stand_in(stored, next, policy, now) {
+        assert!(!stored.is_fresh(now) && !stored.never_stale && !stored.always_validate);
     }
 }
 

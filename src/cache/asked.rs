@@ -2,10 +2,11 @@
 
 use super::{
     CacheCore,
-    flight::SharedAnswer,
+    flight::{FlightKey, SharedAnswer},
     lookup::{Found, LookUp, judge},
     respond::{self, Viewer},
     settings::Settings,
+    stale::may_stand_in,
 };
 use crate::{
     body::{ResponseBody, StoredBody},
@@ -15,7 +16,7 @@ use crate::{
     status::{CacheStatus, Detail},
     store::{Object, Store},
 };
-use http::{Response, request::Parts};
+use http::{Method, Response, header, request::Parts};
 use std::{future::poll_fn, sync::Arc};
 
 /// What is asked, of which cache. Apart from service and body, which needn't be `Sync`.
@@ -41,7 +42,7 @@ impl<St: Store> Asked<St> {
         if self.facts.range || conditional || !policy.collapses() {
             return Some(None);
         }
-        core.marks
+        core.uncacheable
             .is_marked(&self.key, core.clock.now())
             .then_some(Some(Detail::Uncacheable))
     }
@@ -59,6 +60,13 @@ impl<St: Store> Asked<St> {
         (looked.judged(verdict), variant)
     }
 
+    /// Whether a stale object stands in for an origin that failed a moment ago.
+    pub(super) fn stands_in(&self, object: &Object) -> bool {
+        let now = self.core.shared().clock.now();
+        self.core.shared().failing.is_marked(&self.key, now)
+            && may_stand_in(&self.core, &self.settings, &self.viewer(), object, now)
+    }
+
     /// Whether an answer under way isn't for this request: not fresh any more, or an error while this has credentials.
     pub(super) fn is_not_for_this(&self, answer: &SharedAnswer) -> bool {
         let now = self.core.shared().clock.now();
@@ -66,6 +74,25 @@ impl<St: Store> Asked<St> {
             Some(freshness) => !freshness.is_fresh(now),
             None => self.facts.has_credentials(),
         }
+    }
+
+    /// What a fetch for this is called.
+    pub(super) fn flight_key(&self, variant: Option<VariantKey>) -> FlightKey {
+        FlightKey {
+            key: self.key.clone(),
+            head: false,
+            variant,
+            invalidated: self.invalidated(),
+        }
+    }
+
+    /// Makes it a request for the whole of what it asks a part of, or the head of.
+    pub(super) fn ask_for_the_whole(&mut self) {
+        self.parts.method = Method::GET;
+        for name in [header::RANGE, header::IF_RANGE] {
+            self.parts.headers.remove(name);
+        }
+        self.facts.range = false;
     }
 
     /// The epoch at which the address was last invalidated.

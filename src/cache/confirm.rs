@@ -55,9 +55,9 @@ pub(super) async fn confirm<St: Store>(
                 .await;
             let (stored, shared) = (stored.unwrap_or(false), core.shared());
             match shareable {
-                true if stored => shared.marks.lift(key),
+                true if stored => shared.uncacheable.lift(key),
                 true => {}
-                false => shared.marks.mark(key, shared.clock.now()),
+                false => shared.mark_uncacheable(key),
             }
             tracing::debug!(%key, stored, "confirmed by the origin");
             Confirmed {

@@ -2,7 +2,7 @@
 
 use super::{
     flight::{FlightKey, Outcome},
-    marks::Marks,
+    marks::{Marks, UNCACHEABLE},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -10,7 +10,7 @@ use crate::{
     error::ConfigError,
     fill::Window,
     invalidation::Invalidations,
-    key::Namespace,
+    key::{CacheKey, Namespace},
     store::{MemoryStore, Store},
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -50,7 +50,10 @@ pub(super) struct Shared<St> {
     pub(super) store: St,
     pub(super) namespace: Namespace,
     pub(super) flights: Arc<Coalescer<FlightKey, Outcome>>,
-    pub(super) marks: Marks,
+    /// Keys whose responses are known not to be stored.
+    pub(super) uncacheable: Marks,
+    /// Keys whose origin failed while something stale was at hand.
+    pub(super) failing: Marks,
     pub(super) invalidations: Invalidations,
     pub(super) limits: Limits,
     pub(super) clock: Arc<dyn Clock>,
@@ -62,6 +65,12 @@ pub(super) struct Limits {
     pub(super) collapse_timeout: Duration,
     pub(super) window: Window,
     pub(super) max_variants: usize,
+}
+
+impl<St> Shared<St> {
+    pub(super) fn mark_uncacheable(&self, key: &CacheKey) {
+        self.uncacheable.mark(key, self.clock.now(), UNCACHEABLE);
+    }
 }
 
 impl<St> CacheCore<St> {
@@ -237,7 +246,8 @@ impl<St: Store> CacheCoreBuilder<St> {
             store: self.store,
             namespace,
             flights: Coalescer::new(self.max_fetches),
-            marks: Marks::new(),
+            uncacheable: Marks::new(),
+            failing: Marks::new(),
             invalidations: Invalidations::new(),
             limits: Limits {
                 fetch_timeout: self.fetch_timeout,

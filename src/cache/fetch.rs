@@ -12,6 +12,7 @@ use super::{
     respond::{self, Viewer},
     settings::Settings,
     spawn::spawn,
+    stale::StandIn,
     storing::{Storage, Storing, announced_length},
 };
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     forward,
     freshness::{self, Forward},
     headers::{RequestFacts, remove_hop_by_hop},
+    key::CacheKey,
     status::{CacheStatus, Detail},
     store::Store,
 };
@@ -69,6 +71,8 @@ struct Led<St> {
     facts: RequestFacts,
     conditions: HeaderMap,
     forward: Forward,
+    /// What is there already, stale.
+    stand_in: Option<StandIn>,
 }
 
 /// Those who wait: the followers, and the leader.
@@ -125,7 +129,15 @@ where
                     let answer = asked.answer(&object, CacheStatus::hit(0));
                     return waiting.tell(|| Outcome::Again, Ok(answer));
                 }
-                validate @ Found::Validate(..) => found = validate,
+                Found::Validate(object, _, _) if asked.stands_in(&object) => {
+                    let status = CacheStatus {
+                        detail: Some(Detail::StaleIfError),
+                        ..CacheStatus::hit(0)
+                    };
+                    let answer = asked.answer(&object, status);
+                    return waiting.tell(|| Outcome::Again, Ok(answer));
+                }
+                stale @ (Found::Refresh(..) | Found::Validate(..)) => found = stale,
                 Found::Nothing(_) => found = Found::Nothing(found.forward()),
             }
         }
@@ -140,17 +152,22 @@ where
         } = asked;
         let conditions = respond::viewer_fields(&parts.headers);
         let storing = Storing::new(&core, &settings, key, &parts, &facts);
-        let led = Led {
+        let mut led = Led {
             core,
             settings,
             method: parts.method.clone(),
             facts,
             conditions,
             forward,
+            stand_in: None,
         };
         let mut stored = None;
         match found {
-            Found::Validate(object, part, _) => {
+            Found::Validate(object, part, _) | Found::Refresh(object, part) => {
+                led.stand_in = Some(StandIn {
+                    object: object.clone(),
+                    forward,
+                });
                 if conditional::condition_on(&mut parts.headers, &object.head().headers) {
                     stored = Some((object, part));
                 }
@@ -167,7 +184,28 @@ where
         let call = AssertUnwindSafe(CallWhenReady::new(inner, Request::from_parts(parts, body)))
             .catch_unwind();
         let timeout = led.core.shared().limits.fetch_timeout;
-        match tokio::time::timeout(timeout, call).await {
+        let answered = tokio::time::timeout(timeout, call).await;
+        let failed = match &answered {
+            Ok(Ok(Ok(response))) => {
+                let is_failure = led
+                    .settings
+                    .policy
+                    .freshness()
+                    .is_failure(response.status());
+                is_failure.then_some(Some(response.status()))
+            }
+            _ => Some(None),
+        };
+        match failed {
+            None => led.core.shared().failing.lift(storing.key()),
+            Some(failed) => {
+                if let Some(answer) = led.stand_in(storing.key(), failed) {
+                    // The others find it, too: it stands in until the origin is asked again.
+                    return waiting.tell(|| Outcome::Again, Ok(answer));
+                }
+            }
+        }
+        match answered {
             Ok(Ok(Ok(response))) => match stored {
                 Some((object, part)) if response.status() == StatusCode::NOT_MODIFIED => {
                     let confirmed =
@@ -194,6 +232,24 @@ where
 }
 
 impl<St: Store> Led<St> {
+    /// The stale answer after a failure, if there is one that may be used.
+    fn stand_in<B>(
+        &self,
+        key: &CacheKey,
+        failed: Option<StatusCode>,
+    ) -> Option<Response<ResponseBody<B>>> {
+        let stand_in = self.stand_in.as_ref()?;
+        stand_in.answer(&self.core, &self.settings, &self.viewer(), key, failed)
+    }
+
+    fn viewer(&self) -> Viewer<'_> {
+        Viewer {
+            method: &self.method,
+            headers: &self.conditions,
+            facts: &self.facts,
+        }
+    }
+
     fn failed<B, E>(self, waiting: Waiting<B, E>, code: StatusCode) {
         let status = CacheStatus::forwarded(self.forward);
         let answer = respond::failure(&self.settings, code, status, Detail::FetchFailed);
@@ -208,11 +264,7 @@ impl<St: Store> Led<St> {
             ..CacheStatus::forwarded(self.forward)
         };
         let now = self.core.shared().clock.now();
-        let viewer = Viewer {
-            method: &self.method,
-            headers: &self.conditions,
-            facts: &self.facts,
-        };
+        let viewer = self.viewer();
         let answer = respond::stored(&self.settings, &viewer, &confirmed.object, now, status);
         let shareable = confirmed.shareable;
         // Stored by now: each finds it, if it is for it.
@@ -292,7 +344,7 @@ impl<St: Store> Led<St> {
                 .others
                 .land(|| Outcome::Uncacheable(Detail::Uncacheable));
             waiting.others.close();
-            self.core.shared().marks.mark(storing.key(), now);
+            self.core.shared().mark_uncacheable(storing.key());
         }
         let storage = Some(storage).filter(Storage::keeps);
         answer.stored = storage.is_some();
@@ -321,8 +373,7 @@ impl<St: Store> Led<St> {
             _ => (false, true),
         };
         if lasting {
-            let shared = self.core.shared();
-            shared.marks.mark(storing.key(), shared.clock.now());
+            self.core.shared().mark_uncacheable(storing.key());
         }
         tracing::debug!(key = %storing.key(), reason = %detail, "not stored");
         let mut response = response.map(ResponseBody::inner);
@@ -348,11 +399,7 @@ impl<St: Store> Led<St> {
         response: Response<StoredBody>,
     ) -> Response<ResponseBody<B>> {
         let (parts, body) = response.into_parts();
-        let viewer = Viewer {
-            method: &self.method,
-            headers: &self.conditions,
-            facts: &self.facts,
-        };
+        let viewer = self.viewer();
         let mut own = answer.respond(
             &self.settings,
             &viewer,

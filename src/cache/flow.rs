@@ -4,10 +4,11 @@ use super::{
     asked::Asked,
     confirm::confirm,
     fetch::{self, Fetch},
-    flight::{FlightKey, FlightLanding, Outcome},
+    flight::{FlightLanding, Outcome},
     future::CallWhenReady,
     lookup::{Found, LookUp},
     respond::{self, Viewer},
+    stale::StandIn,
     storing::Storing,
 };
 use crate::{
@@ -64,8 +65,27 @@ where
         };
         for _ in 0..MAX_FLIGHTS {
             let forward = found.forward();
-            if let Found::Usable(object) = &found {
-                return Ok(self.asked.answer(object, CacheStatus::hit(0)));
+            match &found {
+                Found::Usable(object) => {
+                    return Ok(self.asked.answer(object, CacheStatus::hit(0)));
+                }
+                Found::Refresh(object, _) => {
+                    let status = CacheStatus {
+                        detail: Some(Detail::StaleWhileRevalidate),
+                        ..CacheStatus::hit(0)
+                    };
+                    let answer = self.asked.answer(object, status);
+                    self.refresh(found, variant);
+                    return Ok(answer);
+                }
+                Found::Validate(object, _, _) if self.asked.stands_in(object) => {
+                    let status = CacheStatus {
+                        detail: Some(Detail::StaleIfError),
+                        ..CacheStatus::hit(0)
+                    };
+                    return Ok(self.asked.answer(object, status));
+                }
+                Found::Validate(..) | Found::Nothing(_) => {}
             }
             let policy = &self.asked.settings.policy;
             if policy.freshness().asks_only_if_cached(&self.asked.facts) {
@@ -75,12 +95,7 @@ where
                 return self.alone(found, forward, detail).await;
             }
             let flights = &self.asked.core.shared().flights;
-            let mut flight = FlightKey {
-                key: self.asked.key.clone(),
-                head: false,
-                variant: variant.clone(),
-                invalidated: self.asked.invalidated(),
-            };
+            let mut flight = self.asked.flight_key(variant.clone());
             let joined = if self.asked.parts.method == Method::HEAD {
                 flights.follow(&flight).map(Joined::Follow)
             } else {
@@ -165,6 +180,34 @@ where
         self.alone(found, forward, None).await
     }
 
+    /// Fetches in a task of its own, and waits for nothing: unless another does it, or the origin failed a moment ago.
+    fn refresh(self, found: Found, variant: Option<VariantKey>) {
+        let Self {
+            mut asked,
+            inner,
+            body,
+        } = self;
+        let shared = asked.core.shared();
+        let policy = asked.settings.policy.freshness();
+        if policy.asks_only_if_cached(&asked.facts)
+            || shared.failing.is_marked(&asked.key, shared.clock.now())
+        {
+            return;
+        }
+        let flight = asked.flight_key(variant);
+        let Joined::Lead(landing) = shared.flights.join(&flight) else {
+            return;
+        };
+        asked.ask_for_the_whole();
+        drop(fetch::start(Fetch {
+            asked,
+            inner,
+            body,
+            landing,
+            found,
+        }));
+    }
+
     /// Fetches in a task of its own, and waits for its head.
     async fn lead(
         self,
@@ -215,18 +258,44 @@ where
         } = self;
         let viewer_method = parts.method.clone();
         let storing = Storing::new(&core, &settings, key, &parts, &facts);
-        let stored = match found {
+        let mut stored = None;
+        let mut stand_in = None;
+        if let Found::Validate(object, part, _) | Found::Refresh(object, part) = found {
+            stand_in = Some(StandIn {
+                object: object.clone(),
+                forward,
+            });
             // A range asks for a part, perhaps of something newer: it goes out as it came.
-            Found::Validate(object, part, _) if !facts.range => {
-                conditional::condition_on(&mut parts.headers, &object.head().headers)
-                    .then_some((object, part))
+            if !facts.range && conditional::condition_on(&mut parts.headers, &object.head().headers)
+            {
+                stored = Some((object, part));
             }
-            _ => None,
-        };
+        }
         if settings.policy.is_cloudfront() {
             forward::restrict_request(&mut parts, settings.policy.key_policy());
         }
-        let mut response = CallWhenReady::new(inner, Request::from_parts(parts, body)).await?;
+        let answered = CallWhenReady::new(inner, Request::from_parts(parts, body)).await;
+        let viewer = Viewer {
+            method: &viewer_method,
+            headers: storing.request(),
+            facts: &facts,
+        };
+        let failed = match &answered {
+            Err(_) => Some(None),
+            Ok(response) => {
+                let is_failure = settings.policy.freshness().is_failure(response.status());
+                is_failure.then_some(Some(response.status()))
+            }
+        };
+        if let (Some(failed), Some(stand_in)) = (failed, &stand_in)
+            && let Some(answer) = stand_in.answer(&core, &settings, &viewer, storing.key(), failed)
+        {
+            return Ok(answer);
+        }
+        let mut response = answered?;
+        if failed.is_none() {
+            core.shared().failing.lift(storing.key());
+        }
 
         let mut status = CacheStatus {
             detail,
@@ -236,11 +305,6 @@ where
             && response.status() == StatusCode::NOT_MODIFIED
         {
             let confirmed = confirm(&core, &storing, &object, part, response.headers()).await;
-            let viewer = Viewer {
-                method: &viewer_method,
-                headers: storing.request(),
-                facts: &facts,
-            };
             status.forward_status = Some(StatusCode::NOT_MODIFIED);
             status.stored = confirmed.stored;
             status.detail = Some(Detail::Revalidated);
@@ -271,7 +335,7 @@ where
             }
             Err(refusal) => {
                 if freshness::is_lasting(*refusal, &facts, response.status()) {
-                    shared.marks.mark(storing.key(), shared.clock.now());
+                    shared.mark_uncacheable(storing.key());
                 }
                 status.detail = status.detail.or(Some(Detail::NotStored(*refusal)));
             }

@@ -117,6 +117,8 @@ impl<St: Store> LookUp<St> {
 pub(super) enum Found {
     /// This, to be used as it is.
     Usable(Object),
+    /// This, though it is stale; it is to be refreshed meanwhile.
+    Refresh(Object, Part),
     /// This, if the origin confirms it.
     Validate(Object, Part, Forward),
     /// Nothing that helps.
@@ -127,6 +129,7 @@ impl Found {
     pub(super) fn forward(&self) -> Forward {
         match self {
             Self::Usable(_) => Forward::Request,
+            Self::Refresh(..) => Forward::Stale,
             Self::Validate(_, _, forward) | Self::Nothing(forward) => *forward,
         }
     }
@@ -157,6 +160,9 @@ impl Looked {
     pub(super) fn judged(self, verdict: Option<Verdict>) -> Found {
         match (self.object, verdict) {
             (Some((object, _)), Some(Verdict::Fresh | Verdict::Stale)) => Found::Usable(object),
+            (Some((object, part)), Some(Verdict::StaleWhileRevalidate)) => {
+                Found::Refresh(object, part)
+            }
             (Some((object, part)), Some(Verdict::Revalidate(forward))) => {
                 Found::Validate(object, part, forward)
             }

@@ -33,6 +33,14 @@
 //! for it already, so that a dying service isn't hammered: unless it says `no-store`, `no-cache` or `private`, sets a cookie,
 //! or the request carries `Cookie` or `Authorization`.
 //!
+//! # Stale answers
+//!
+//! Within `stale-while-revalidate` a stale response answers at once, and one fetch per key refreshes it, which outlives the
+//! viewer that started it. Within `stale-if-error` it stands in for an error of the origin: the request that found the origin
+//! failing gets it, and all who ask in the next [`stale_retry`](crate::CachePolicy::stale_retry), without another question
+//! to the origin. A refresh that fails isn't tried again in that time either, and its error replaces nothing that is still used.
+//! [`CachePolicy`](crate::CachePolicy) sets the windows for responses that don't.
+//!
 //! # Order of layers
 //!
 //! Outermost first: compression, cache, timeouts and limits, the service. A compression layer *below* the cache is
@@ -72,6 +80,7 @@ mod respond;
 mod service;
 mod settings;
 mod spawn;
+mod stale;
 mod storing;
 
 pub use self::core::{CacheCore, CacheCoreBuilder};

@@ -190,6 +190,8 @@ mod tests {
             fresh_until: 60_000,
             always_validate: false,
             never_stale: false,
+            stale_while_revalidate: 0,
+            stale_if_error: 0,
         };
         let names = ["age", "cache-status", "x-cache", "etag", "date", "via"];
         for order in [

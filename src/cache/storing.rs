@@ -291,7 +291,7 @@ impl<St: Store> Storage<St> {
             .await;
         }
         if self.usable {
-            shared.marks.lift(&self.key);
+            shared.uncacheable.lift(&self.key);
         }
         tracing::debug!(key = %self.key, bytes = object.body().length(), "stored");
         Some(object)

@@ -17,6 +17,10 @@ pub struct Freshness {
     pub always_validate: bool,
     /// It is never used stale (`must-revalidate`, `proxy-revalidate`, `s-maxage`, `no-cache`).
     pub never_stale: bool,
+    /// For how long after `fresh_until` it may be used stale while it is refreshed (RFC 5861 section 3).
+    pub stale_while_revalidate: u64,
+    /// For how long after `fresh_until` it may be used stale in place of an error (RFC 5861 section 4).
+    pub stale_if_error: u64,
 }
 
 impl Freshness {
@@ -40,6 +44,13 @@ impl Freshness {
         } else {
             -signed(now - self.fresh_until)
         }
+    }
+
+    /// Whether it has been stale for no longer than `window`, and may be used so at all.
+    pub(super) fn is_usable_stale(&self, window: u64, now: u64) -> bool {
+        let ttl = self.ttl(now);
+        let is_allowed = window > 0 && !self.never_stale && !self.always_validate;
+        is_allowed && ttl <= 0 && ttl.unsigned_abs() <= window
     }
 
     /// Whether it is fresh, whatever else may forbid its use.
@@ -153,6 +164,8 @@ mod tests {
             fresh_until: 15_000,
             always_validate: false,
             never_stale: false,
+            stale_while_revalidate: 0,
+            stale_if_error: 0,
         };
         assert_eq!(freshness.age(0), 2_000);
         assert_eq!(freshness.ttl(0), 5_000);

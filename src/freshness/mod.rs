@@ -38,7 +38,7 @@ mod storable;
 
 pub use age::Freshness;
 pub use policy::FreshnessPolicy;
-pub use reuse::{Forward, Verdict, assess};
+pub use reuse::{Forward, Verdict, assess, may_stand_in};
 pub use storable::{
     Exchange, Refusal, Storable, fields_of_one_viewer, is_lasting, is_shareable_error, storable,
 };

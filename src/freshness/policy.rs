@@ -1,8 +1,11 @@
 //! The settings of the evaluator.
 
 use crate::headers::RequestFacts;
-use std::time::Duration;
+use http::StatusCode;
+use std::{collections::BTreeMap, time::Duration};
 
+/// CloudFront's default.
+const ERROR_CACHING_MIN_TTL: Duration = Duration::from_secs(10);
 const YEAR: Duration = Duration::from_secs(31_536_000);
 
 /// Whose rules decide.
@@ -34,8 +37,16 @@ pub struct FreshnessPolicy {
     pub(crate) request_directives: bool,
     /// `private` forbids storing whatever the minimum TTL says.
     pub(crate) honor_private: bool,
-    /// How long an error is kept that CloudFront caches (`ErrorCachingMinTTL`).
+    /// For how long a response may be used stale while it is refreshed, where it doesn't say.
+    pub(crate) stale_while_revalidate: Duration,
+    /// For how long a response may be used stale in place of an error, where it doesn't say.
+    pub(crate) stale_if_error: Duration,
+    /// How long a failing origin isn't asked again where something stale stands in.
+    pub(crate) stale_retry: Duration,
+    /// How long an error is kept that CloudFront caches (`ErrorCachingMinTTL`), where `error_ttls` doesn't say.
     pub(crate) error_min_ttl: Duration,
+    /// `ErrorCachingMinTTL` by status; in the RFC's rules the lifetime of errors that state none.
+    pub(crate) error_ttls: BTreeMap<u16, Duration>,
 }
 
 impl FreshnessPolicy {
@@ -52,7 +63,11 @@ impl FreshnessPolicy {
             cookies_are_credentials: false,
             request_directives: true,
             honor_private: true,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            stale_retry: ERROR_CACHING_MIN_TTL,
             error_min_ttl: Duration::ZERO,
+            error_ttls: BTreeMap::new(),
         }
     }
 
@@ -69,7 +84,12 @@ impl FreshnessPolicy {
             cookies_are_credentials: false,
             request_directives: false,
             honor_private: false,
-            error_min_ttl: Duration::from_secs(10),
+            stale_while_revalidate: Duration::ZERO,
+            // As far as the maximum TTL, which bounds every window.
+            stale_if_error: Duration::MAX,
+            stale_retry: ERROR_CACHING_MIN_TTL,
+            error_min_ttl: ERROR_CACHING_MIN_TTL,
+            error_ttls: BTreeMap::new(),
         }
     }
 
@@ -103,6 +123,30 @@ impl FreshnessPolicy {
     /// Whether the answer may depend on what `Vary` names. CloudFront looks at its key only.
     pub(crate) fn vary_counts(&self) -> bool {
         self.rules == Rules::Rfc
+    }
+
+    /// Whether an answer is an error that something stale may stand in for (RFC 5861 section 4; CloudFront: any 5xx).
+    pub(crate) fn is_failure(&self, status: StatusCode) -> bool {
+        match self.rules {
+            Rules::Rfc => matches!(status.as_u16(), 500 | 502..=504),
+            Rules::CloudFront => status.is_server_error(),
+        }
+    }
+
+    /// How long a failed origin isn't asked again where something stale stands in, in milliseconds. Without a status: it
+    /// couldn't be reached.
+    pub(crate) fn retry_after(&self, status: Option<StatusCode>) -> u64 {
+        let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+        match self.rules {
+            Rules::Rfc => millis(self.stale_retry),
+            Rules::CloudFront => millis(self.error_min_ttl(status)),
+        }
+    }
+
+    /// `ErrorCachingMinTTL` of a status.
+    pub(super) fn error_min_ttl(&self, status: StatusCode) -> Duration {
+        let set = self.error_ttls.get(&status.as_u16()).copied();
+        set.unwrap_or(self.error_min_ttl)
     }
 
     /// Whether nothing is ever stored, nor collapsed: CloudFront's `CachingDisabled`.

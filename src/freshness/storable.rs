@@ -10,6 +10,7 @@ use crate::{
     key::Vary,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use std::time::Duration;
 
 /// A request and the response that came for it.
 #[derive(Clone, Copy, Debug)]
@@ -166,8 +167,10 @@ fn storable_rfc(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Sto
 
     let initial_age = corrected_initial_age(response, exchange.requested_at, exchange.received_at);
     let explicit = explicit_lifetime(&said, response, exchange.received_at);
+    let error_ttl = policy.error_ttls.get(&status.as_u16());
     let lifetime = match explicit {
         Some(lifetime) => lifetime,
+        None if error_ttl.is_some() => millis(error_ttl.copied().unwrap_or_default()),
         None if said.public || is_heuristically_cacheable(status) => {
             let heuristic =
                 heuristic_lifetime(response, exchange.received_at).filter(|_| policy.heuristic);
@@ -179,6 +182,17 @@ fn storable_rfc(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Sto
         millis(policy.min_ttl),
         millis(policy.max_ttl).max(millis(policy.min_ttl)),
     );
+    let never_stale = said.must_revalidate
+        || said.proxy_revalidate
+        || said.s_maxage.is_present()
+        || said.no_cache.is_whole();
+    let (stale_while_revalidate, stale_if_error) = match never_stale || policy.is_failure(status) {
+        true => (0, 0),
+        false => (
+            window(said.stale_while_revalidate, policy.stale_while_revalidate),
+            window(said.stale_if_error, policy.stale_if_error),
+        ),
+    };
     let freshness = Freshness {
         received_at: exchange.received_at,
         initial_age,
@@ -186,10 +200,9 @@ fn storable_rfc(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Sto
             .received_at
             .saturating_add(lifetime.saturating_sub(initial_age)),
         always_validate: said.no_cache.is_whole(),
-        never_stale: said.must_revalidate
-            || said.proxy_revalidate
-            || said.s_maxage.is_present()
-            || said.no_cache.is_whole(),
+        never_stale,
+        stale_while_revalidate,
+        stale_if_error,
     };
     let usable = freshness.is_fresh(exchange.received_at) && !freshness.always_validate;
     if !usable && !has_validator(response) {
@@ -265,12 +278,23 @@ fn storable_cloudfront(
     if min == 0 && Vary::of(response) == Vary::Any {
         return Err(Refusal::VaryAny);
     }
+    let fresh_until = received_at.saturating_add(lifetime);
+    let never_stale = always_validate || said.must_revalidate || said.proxy_revalidate;
+    // Nothing is used beyond the maximum TTL, and no error stands in for another.
+    let is_error = status.is_client_error() || status.is_server_error();
+    let longest = match never_stale || is_error {
+        true => 0,
+        false => received_at.saturating_add(max).saturating_sub(fresh_until),
+    };
     let freshness = Freshness {
         received_at,
         initial_age: super::age::age_value(response).saturating_mul(1000),
-        fresh_until: received_at.saturating_add(lifetime),
+        fresh_until,
         always_validate,
-        never_stale: always_validate || said.must_revalidate || said.proxy_revalidate,
+        never_stale,
+        stale_while_revalidate: window(said.stale_while_revalidate, policy.stale_while_revalidate)
+            .min(longest),
+        stale_if_error: window(said.stale_if_error, policy.stale_if_error).min(longest),
     };
     if (lifetime == 0 || always_validate) && !has_validator(response) {
         return Err(Refusal::Stale);
@@ -329,7 +353,16 @@ fn cloudfront_error_lifetime(
         _ => return None,
     }
     let explicit = explicit.unwrap_or(0).min(millis(policy.max_ttl));
-    Some(explicit.max(millis(policy.error_min_ttl)))
+    Some(explicit.max(millis(policy.error_min_ttl(status))))
+}
+
+/// For how long a response may be used stale. One that can't be read allows nothing.
+fn window(said: DeltaSeconds, default: Duration) -> u64 {
+    match said {
+        DeltaSeconds::Absent => millis(default),
+        DeltaSeconds::Seconds(seconds) => seconds.saturating_mul(1000),
+        DeltaSeconds::Invalid => 0,
+    }
 }
 
 /// RFC 9111 section 4.2.1: `s-maxage`, `max-age`, then `Expires` less `Date`. What is there but invalid means stale.

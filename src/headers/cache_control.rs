@@ -196,6 +196,8 @@ pub struct RequestDirectives {
     pub min_fresh: DeltaSeconds,
     /// `max-stale`: stale by at most so long; without a number, by any time ([`u64::MAX`]).
     pub max_stale: Option<u64>,
+    /// `stale-if-error`: in place of an error, stale by at most so long (RFC 5861 section 4).
+    pub stale_if_error: DeltaSeconds,
 }
 
 impl RequestDirectives {
@@ -214,6 +216,7 @@ impl RequestDirectives {
                 }
                 9 if is("min-fresh") => self.min_fresh.add(argument),
                 14 if is("only-if-cached") => self.only_if_cached = true,
+                14 if is("stale-if-error") => self.stale_if_error.add(argument),
                 _ => {}
             }
         }

@@ -24,6 +24,8 @@ fn head(announced: Option<u64>) -> Head {
             fresh_until: 1000,
             always_validate: false,
             never_stale: false,
+            stale_while_revalidate: 0,
+            stale_if_error: 0,
         },
         epoch: Epoch {
             sequence: 0,

@@ -1,4 +1,4 @@
-//! Records as bytes, for stores that persist. Version 1.
+//! Records as bytes, for stores that persist. Version 2.
 //!
 //! The body isn't part of it: a store keeps that beside, and says where it is when it reads the record back.
 
@@ -7,7 +7,7 @@ use crate::{freshness::Freshness, key::VariantKey};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const OBJECT: u8 = 1;
 const VARIANTS: u8 = 2;
 const ALWAYS_VALIDATE: u8 = 1;
@@ -107,11 +107,15 @@ fn write_head(out: &mut Vec<u8>, head: &Head) {
         fresh_until,
         always_validate,
         never_stale,
+        stale_while_revalidate,
+        stale_if_error,
     } = head.freshness;
     for number in [
         received_at,
         initial_age,
         fresh_until,
+        stale_while_revalidate,
+        stale_if_error,
         head.epoch.sequence,
         head.epoch.number,
     ] {
@@ -147,6 +151,7 @@ fn read_head(reader: &mut Reader<'_>) -> Result<Head, RecordError> {
         headers.try_append(name, value).map_err(|_| RecordError)?;
     }
     let (received_at, initial_age, fresh_until) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let (stale_while_revalidate, stale_if_error) = (reader.u64()?, reader.u64()?);
     let epoch = Epoch {
         sequence: reader.u64()?,
         number: reader.u64()?,
@@ -161,6 +166,8 @@ fn read_head(reader: &mut Reader<'_>) -> Result<Head, RecordError> {
         fresh_until,
         always_validate: flags & ALWAYS_VALIDATE != 0,
         never_stale: flags & NEVER_STALE != 0,
+        stale_while_revalidate,
+        stale_if_error,
     };
     let address = std::str::from_utf8(reader.bytes()?)
         .map_err(|_| RecordError)?
@@ -243,7 +250,7 @@ mod tests {
         fn any_head()(
             status in 100_u16..1000,
             fields in prop::collection::vec(("[a-z]{1,8}", "[ -~]{0,20}"), 0..8),
-            times in any::<[u64; 5]>(),
+            times in any::<[u64; 7]>(),
             flags in any::<[bool; 2]>(),
             address in ".{0,20}",
             upstream in prop::option::of("[ -~]{0,20}"),
@@ -255,6 +262,7 @@ mod tests {
             let freshness = Freshness {
                 received_at: times[0], initial_age: times[1], fresh_until: times[2],
                 always_validate: flags[0], never_stale: flags[1],
+                stale_while_revalidate: times[5], stale_if_error: times[6],
             };
             Head {
                 status: StatusCode::from_u16(status).unwrap(),
@@ -309,7 +317,7 @@ mod tests {
         }))
         .to_bytes();
         assert!(Record::from_bytes(&bytes, elsewhere).is_ok());
-        bytes[0] = 2;
+        bytes[0] = 1;
         assert!(matches!(
             Record::from_bytes(&bytes, elsewhere),
             Err(RecordError)

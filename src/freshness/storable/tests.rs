@@ -478,3 +478,68 @@ fn named_fields_are_left_out() {
     assert_eq!(stored.without, ["a", "b", "c"]);
     assert!(!stored.freshness.always_validate);
 }
+
+#[test]
+fn how_long_a_response_may_be_used_stale() {
+    let minute = Duration::from_secs(60);
+    let rfc = FreshnessPolicy {
+        stale_if_error: minute,
+        ..FreshnessPolicy::rfc9111()
+    };
+    let cloudfront = FreshnessPolicy::cloudfront(Duration::ZERO, minute, 10 * minute);
+    for (cache_control, policy, status, expected) in [
+        ("max-age=10", &rfc, 200, (0, 60)),
+        ("max-age=10, stale-if-error=5", &rfc, 200, (0, 5)),
+        ("max-age=10, stale-if-error=0", &rfc, 200, (0, 0)),
+        ("max-age=10, stale-if-error=x", &rfc, 200, (0, 0)),
+        ("max-age=10, stale-while-revalidate=7", &rfc, 200, (7, 60)),
+        (
+            "max-age=10, stale-while-revalidate=7, must-revalidate",
+            &rfc,
+            200,
+            (0, 0),
+        ),
+        (
+            "max-age=10, stale-while-revalidate=7, proxy-revalidate",
+            &rfc,
+            200,
+            (0, 0),
+        ),
+        ("s-maxage=10, stale-while-revalidate=7", &rfc, 200, (0, 0)),
+        (
+            "max-age=10, no-cache, stale-while-revalidate=7",
+            &rfc,
+            200,
+            (0, 0),
+        ),
+        ("max-age=10, stale-while-revalidate=7", &rfc, 503, (0, 0)),
+        ("max-age=10, stale-while-revalidate=7", &rfc, 404, (7, 60)),
+        // Up to the maximum TTL since it was stored.
+        ("max-age=10", &cloudfront, 200, (0, 590)),
+        ("max-age=9999", &cloudfront, 200, (0, 0)),
+        (
+            "max-age=10, stale-if-error=20, stale-while-revalidate=9999",
+            &cloudfront,
+            200,
+            (590, 20),
+        ),
+        ("s-maxage=10", &cloudfront, 200, (0, 590)),
+        ("max-age=10, must-revalidate", &cloudfront, 200, (0, 0)),
+        ("max-age=10", &cloudfront, 404, (0, 0)),
+    ] {
+        let exchange = Exchange {
+            method: &Method::GET,
+            request: &RequestFacts::default(),
+            status: StatusCode::from_u16(status).unwrap(),
+            response: &map(&[("cache-control", cache_control), ("etag", "\"a\"")]),
+            requested_at: NOW,
+            received_at: NOW,
+        };
+        let stored = storable(&exchange, policy).unwrap().freshness;
+        let windows = (
+            stored.stale_while_revalidate / 1000,
+            stored.stale_if_error / 1000,
+        );
+        assert_eq!(windows, expected, "{cache_control} {status}");
+    }
+}

@@ -1,0 +1,67 @@
+//! A stale response in place of one that can't be had (`stale-if-error`, RFC 5861 section 4).
+
+use super::{
+    CacheCore,
+    lookup::judge,
+    respond::{self, Viewer},
+    settings::Settings,
+};
+use crate::{
+    body::ResponseBody,
+    freshness::{self, Forward, Verdict},
+    key::CacheKey,
+    status::{CacheStatus, Detail},
+    store::{Object, Store},
+};
+use http::{Response, StatusCode};
+
+/// What failed to be confirmed or replaced: the stale object at hand, and why it was to be.
+pub(super) struct StandIn {
+    pub(super) object: Object,
+    pub(super) forward: Forward,
+}
+
+impl StandIn {
+    /// The answer that it makes after a failure: with a status of the origin's, or without any. None where it may not be
+    /// used. The origin isn't asked again at once in either case.
+    pub(super) fn answer<St: Store, B>(
+        &self,
+        core: &CacheCore<St>,
+        settings: &Settings,
+        viewer: &Viewer<'_>,
+        key: &CacheKey,
+        failed: Option<StatusCode>,
+    ) -> Option<Response<ResponseBody<B>>> {
+        let shared = core.shared();
+        let (now, policy) = (shared.clock.now(), settings.policy.freshness());
+        shared.failing.mark(key, now, policy.retry_after(failed));
+        if !may_stand_in(core, settings, viewer, &self.object, now) {
+            return None;
+        }
+        let status = CacheStatus {
+            forward_status: failed,
+            detail: Some(Detail::StaleIfError),
+            ..CacheStatus::forwarded(self.forward)
+        };
+        tracing::warn!(%key, %status, "the origin failed: answered with a stale response");
+        Some(respond::stored(settings, viewer, &self.object, now, status))
+    }
+}
+
+/// Whether a stale object may be used in place of an error, now: within either window, and not once it is invalidated.
+pub(super) fn may_stand_in<St: Store>(
+    core: &CacheCore<St>,
+    settings: &Settings,
+    viewer: &Viewer<'_>,
+    object: &Object,
+    now: u64,
+) -> bool {
+    let policy = settings.policy.freshness();
+    match judge(core.shared(), settings, viewer.facts, object, now) {
+        Verdict::StaleWhileRevalidate => true,
+        Verdict::Refetch(_) => false,
+        Verdict::Fresh | Verdict::Stale | Verdict::Revalidate(_) => {
+            freshness::may_stand_in(&object.head().freshness, viewer.facts, policy, now)
+        }
+    }
+}
