@@ -2,7 +2,7 @@
 
 use super::list::{members, quoted_end};
 use http::{HeaderMap, HeaderName, header::CACHE_CONTROL};
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 /// The longest lifetime kept, in seconds: 100 years, CloudFront's bound for `max-age`. Larger numbers mean this.
 const LONGEST: u64 = 3_153_600_000;
@@ -34,6 +34,11 @@ impl DeltaSeconds {
     #[must_use]
     pub fn is_present(self) -> bool {
         self != Self::Absent
+    }
+
+    /// A number of seconds, as far as one is kept.
+    pub(super) fn at_most_longest(seconds: u64) -> Self {
+        Self::Seconds(seconds.min(LONGEST))
     }
 
     fn add(&mut self, argument: Option<&[u8]>) {
@@ -89,24 +94,30 @@ impl Qualified {
         }
     }
 
+    /// With this list of names, if it can be read.
+    pub(super) fn naming(list: &[u8]) -> Self {
+        let names: Result<Vec<_>, _> = members(list).map(HeaderName::from_bytes).collect();
+        match names {
+            Ok(names) if !names.is_empty() => Self::Fields(names),
+            _ => Self::Whole,
+        }
+    }
+
     fn add(&mut self, argument: Option<&[u8]>) {
-        let names: Option<Vec<HeaderName>> = argument.and_then(|argument| {
-            let argument = unquote(argument);
-            let names: Result<Vec<_>, _> = members(&argument).map(HeaderName::from_bytes).collect();
-            names.ok().filter(|names| !names.is_empty())
-        });
-        match (names, &mut *self) {
-            (Some(mut names), Self::Fields(known)) => known.append(&mut names),
-            (Some(names), Self::Absent) => *self = Self::Fields(names),
+        let new = argument.map_or(Self::Whole, |argument| Self::naming(&unquote(argument)));
+        match (new, &mut *self) {
+            (Self::Fields(mut names), Self::Fields(known)) => known.append(&mut names),
+            (new, Self::Absent) => *self = new,
             _ => *self = Self::Whole,
         }
     }
 }
 
-/// What a response's `Cache-Control` says (RFC 9111 section 5.2.2, RFC 5861).
+/// What a response's `Cache-Control` says (RFC 9111 section 5.2.2, RFC 5861, RFC 8246).
 ///
 /// Directive names are compared without case; unknown ones are ignored. Where two readings are
-/// possible, the one that keeps less is taken.
+/// possible, the one that keeps less is taken. `Display` writes a value that means the same, in `Cache-Control` and in a
+/// targeted field (RFC 9213); nothing where nothing is said.
 ///
 /// ```
 /// use frontage::headers::{DeltaSeconds, ResponseDirectives};
@@ -118,6 +129,7 @@ impl Qualified {
 /// assert!(directives.public);
 /// assert_eq!(directives.max_age, DeltaSeconds::Seconds(60));
 /// assert_eq!(directives.s_maxage, DeltaSeconds::Seconds(300));
+/// assert_eq!(directives.to_string(), "public, max-age=60, s-maxage=300");
 /// # Ok::<(), http::header::InvalidHeaderValue>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,6 +148,8 @@ pub struct ResponseDirectives {
     pub proxy_revalidate: bool,
     /// `must-understand`: stored only if the status code is understood.
     pub must_understand: bool,
+    /// `immutable`: doesn't change while it is fresh (RFC 8246).
+    pub immutable: bool,
     /// `max-age`.
     pub max_age: DeltaSeconds,
     /// `s-maxage`, for shared caches.
@@ -172,6 +186,7 @@ impl ResponseDirectives {
             b"must-revalidate" => self.must_revalidate = true,
             b"proxy-revalidate" => self.proxy_revalidate = true,
             b"must-understand" => self.must_understand = true,
+            b"immutable" => self.immutable = true,
             b"max-age" => self.max_age.add(argument),
             b"s-maxage" => self.s_maxage.add(argument),
             b"stale-while-revalidate" => self.stale_while_revalidate.add(argument),
@@ -181,7 +196,27 @@ impl ResponseDirectives {
     }
 }
 
+impl fmt::Display for ResponseDirectives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = Writer::new(f);
+        list.flag("no-store", self.no_store)?;
+        list.qualified("no-cache", &self.no_cache)?;
+        list.qualified("private", &self.private)?;
+        list.flag("public", self.public)?;
+        list.flag("must-revalidate", self.must_revalidate)?;
+        list.flag("proxy-revalidate", self.proxy_revalidate)?;
+        list.flag("must-understand", self.must_understand)?;
+        list.flag("immutable", self.immutable)?;
+        list.seconds("max-age", self.max_age)?;
+        list.seconds("s-maxage", self.s_maxage)?;
+        list.seconds("stale-while-revalidate", self.stale_while_revalidate)?;
+        list.seconds("stale-if-error", self.stale_if_error)
+    }
+}
+
 /// What a request's `Cache-Control` asks (RFC 9111 section 5.2.1).
+///
+/// `Display` writes a value that asks the same, nothing where nothing is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestDirectives {
     /// `no-store`: keep nothing of this exchange.
@@ -219,6 +254,68 @@ impl RequestDirectives {
                 14 if is("stale-if-error") => self.stale_if_error.add(argument),
                 _ => {}
             }
+        }
+    }
+}
+
+impl fmt::Display for RequestDirectives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = Writer::new(f);
+        list.flag("no-store", self.no_store)?;
+        list.flag("no-cache", self.no_cache)?;
+        list.flag("only-if-cached", self.only_if_cached)?;
+        list.seconds("max-age", self.max_age)?;
+        list.seconds("min-fresh", self.min_fresh)?;
+        match self.max_stale {
+            None => Ok(()),
+            Some(u64::MAX) => list.member("max-stale", ""),
+            Some(seconds) => list.member("max-stale", format_args!("={seconds}")),
+        }
+    }
+}
+
+/// Writes directives, with commas between them.
+struct Writer<'a, 'f> {
+    out: &'a mut fmt::Formatter<'f>,
+    separator: &'static str,
+}
+
+impl<'a, 'f> Writer<'a, 'f> {
+    fn new(out: &'a mut fmt::Formatter<'f>) -> Self {
+        let separator = "";
+        Self { out, separator }
+    }
+
+    fn member(&mut self, name: &str, argument: impl fmt::Display) -> fmt::Result {
+        write!(self.out, "{}{name}{argument}", self.separator)?;
+        self.separator = ", ";
+        Ok(())
+    }
+
+    fn flag(&mut self, name: &str, is_there: bool) -> fmt::Result {
+        match is_there {
+            true => self.member(name, ""),
+            false => Ok(()),
+        }
+    }
+
+    fn seconds(&mut self, name: &str, seconds: DeltaSeconds) -> fmt::Result {
+        match seconds {
+            DeltaSeconds::Absent => Ok(()),
+            DeltaSeconds::Seconds(seconds) => self.member(name, format_args!("={seconds}")),
+            // Without its argument, it is as invalid.
+            DeltaSeconds::Invalid => self.member(name, ""),
+        }
+    }
+
+    fn qualified(&mut self, name: &str, directive: &Qualified) -> fmt::Result {
+        match directive {
+            Qualified::Whole => self.member(name, ""),
+            Qualified::Fields(names) if !names.is_empty() => {
+                let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+                self.member(name, format_args!("=\"{}\"", names.join(", ")))
+            }
+            Qualified::Absent | Qualified::Fields(_) => Ok(()),
         }
     }
 }
@@ -335,6 +432,34 @@ mod tests {
             HeaderValue::from_bytes(b"\xff\xfe=\"\xff\", no-store").unwrap(),
         );
         assert!(ResponseDirectives::of(&headers).no_store);
+    }
+
+    #[test]
+    fn what_is_printed_means_the_same() {
+        for (line, printed) in [
+            ("", ""),
+            ("x, y=1", ""),
+            (
+                "IMMUTABLE, no-store=1, max-age=\"060\"",
+                "no-store, immutable, max-age=60",
+            ),
+            (
+                "stale-if-error=1, s-maxage=x, private=A, private=b, no-cache=",
+                "no-cache, private=\"a, b\", s-maxage, stale-if-error=1",
+            ),
+        ] {
+            let directives = response(&[line]);
+            assert_eq!(directives.to_string(), printed, "{line}");
+            assert_eq!(response(&[printed]), directives, "{line}");
+        }
+        let mut asked = RequestDirectives::default();
+        asked.add_line(b"max-stale, min-fresh=x, max-age=1, no-cache, only-if-cached, no-store");
+        assert_eq!(
+            asked.to_string(),
+            "no-store, no-cache, only-if-cached, max-age=1, min-fresh, max-stale"
+        );
+        asked.add_line(b"max-stale=5");
+        assert!(asked.to_string().ends_with(", max-stale=5"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod date;
 mod fields;
 mod list;
 mod request;
+mod targeted;
 
 pub use cache_control::{DeltaSeconds, Qualified, RequestDirectives, ResponseDirectives};
 pub use date::{date_of, http_date, parse_http_date};
