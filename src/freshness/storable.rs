@@ -196,9 +196,11 @@ fn storable_rfc(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Sto
     let freshness = Freshness {
         received_at: exchange.received_at,
         initial_age,
+        // Before it came, where it was stale by then: how stale it is counts from there.
         fresh_until: exchange
             .received_at
-            .saturating_add(lifetime.saturating_sub(initial_age)),
+            .saturating_add(lifetime)
+            .saturating_sub(initial_age),
         always_validate: said.no_cache.is_whole(),
         never_stale,
         stale_while_revalidate,

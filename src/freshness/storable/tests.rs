@@ -1,4 +1,5 @@
 use super::*;
+use crate::freshness::{Forward, Verdict, assess};
 use std::time::Duration;
 
 /// Thu, 01 Jan 2026 00:00:00 GMT.
@@ -127,6 +128,32 @@ fn lifetimes_in_order_of_precedence() {
     ] {
         assert_eq!(rfc(response), expected, "{response:?}");
     }
+}
+
+#[test]
+fn what_comes_stale_has_been_so_since_its_age_says() {
+    let response = map(&[
+        ("cache-control", "max-age=10"),
+        ("age", "30"),
+        ("etag", "\"a\""),
+    ]);
+    let exchange = Exchange {
+        method: &Method::GET,
+        request: &RequestFacts::default(),
+        status: StatusCode::OK,
+        response: &response,
+        requested_at: NOW,
+        received_at: NOW,
+    };
+    let policy = FreshnessPolicy::rfc9111();
+    let stored = storable(&exchange, &policy).unwrap().freshness;
+    assert_eq!((stored.ttl(NOW), stored.age(NOW)), (-20_000, 30_000));
+    let verdict = |max_stale: &str| {
+        let request = RequestFacts::of(&map(&[("cache-control", max_stale)]));
+        assess(&stored, &request, &policy, NOW)
+    };
+    assert_eq!(verdict("max-stale=20"), Verdict::Stale);
+    assert_eq!(verdict("max-stale=19"), Verdict::Revalidate(Forward::Stale));
 }
 
 #[test]
