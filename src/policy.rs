@@ -6,7 +6,7 @@ use crate::{
     freshness::FreshnessPolicy,
     key::{AcceptEncoding, Cookies, KeyPolicy, Query},
 };
-use http::{StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -181,6 +181,16 @@ impl CachePolicy {
     #[must_use]
     pub fn honor_request_directives(mut self, honor: bool) -> Self {
         self.freshness.request_directives = honor;
+        self
+    }
+
+    /// The response fields that rule in place of `Cache-Control` and `Expires`, the first that is there and valid (RFC 9213,
+    /// targeted cache control). Default: `CDN-Cache-Control`; in the CloudFront profiles none.
+    ///
+    /// They are passed on, for caches behind this one. `Surrogate-Control` has another syntax: don't name it here.
+    #[must_use]
+    pub fn targeted_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.freshness.targeted_fields = names.into_iter().collect();
         self
     }
 

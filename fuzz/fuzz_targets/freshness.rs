@@ -107,7 +107,7 @@ struct Input {
     /// The request that comes later.
     next: Vec<Field>,
     /// Times and flags of a response that was stored otherwise.
-    stored: ([u64; 5], [bool; 2]),
+    stored: ([u64; 5], [bool; 3]),
 }
 
 /// Minimum, default and maximum in an order that CloudFront takes.
@@ -147,7 +147,7 @@ fuzz_target!(|input: Input| {
         requested_at: input.requested_at,
         received_at: input.received_at,
     };
-    if is_shareable_error(&request, exchange.status, &response) {
+    if is_shareable_error(&request, exchange.status, &response, &policy) {
         let said = ResponseDirectives::of(&response);
         assert!(exchange.status.is_server_error() && !said.no_store && !said.private.is_whole());
     }
@@ -158,7 +158,7 @@ fuzz_target!(|input: Input| {
         check_reuse(&stored.freshness, &next, &policy, later);
         check_reuse(&stored.freshness, &next, &policy, input.later);
     }
-    let (times, [always_validate, never_stale]) = input.stored;
+    let (times, [always_validate, never_stale, immutable]) = input.stored;
     let [received_at, initial_age, fresh_until, stale_while_revalidate, stale_if_error] = times;
     let stored = Freshness {
         received_at,
@@ -166,6 +166,7 @@ fuzz_target!(|input: Input| {
         fresh_until,
         always_validate,
         never_stale,
+        immutable,
         stale_while_revalidate,
         stale_if_error,
     };

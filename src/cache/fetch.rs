@@ -299,14 +299,19 @@ impl<St: Store> Led<St> {
             stored: false,
             detail: None,
             vary: storing.variant_of(&fields),
-            without: freshness::fields_of_one_viewer(&fields),
+            without: freshness::fields_of_one_viewer(&fields, self.settings.policy.freshness()),
             headers: fields,
         };
         let accepted = match judged {
             Ok(accepted) => accepted,
             Err(refusal)
                 if self.method == Method::GET
-                    && freshness::is_shareable_error(&self.facts, code, &answer.headers) =>
+                    && freshness::is_shareable_error(
+                        &self.facts,
+                        code,
+                        &answer.headers,
+                        self.settings.policy.freshness(),
+                    ) =>
             {
                 answer.detail = Some(Detail::NotStored(refusal));
                 return self.carry(waiting, None, answer, response).await;

@@ -190,6 +190,7 @@ mod tests {
             fresh_until: 60_000,
             always_validate: false,
             never_stale: false,
+            immutable: false,
             stale_while_revalidate: 0,
             stale_if_error: 0,
         };

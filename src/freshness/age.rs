@@ -17,6 +17,8 @@ pub struct Freshness {
     pub always_validate: bool,
     /// It is never used stale (`must-revalidate`, `proxy-revalidate`, `s-maxage`, `no-cache`).
     pub never_stale: bool,
+    /// While it is fresh, a reload (`max-age=0` in a request) doesn't have it validated (RFC 8246).
+    pub immutable: bool,
     /// For how long after `fresh_until` it may be used stale while it is refreshed (RFC 5861 section 3).
     pub stale_while_revalidate: u64,
     /// For how long after `fresh_until` it may be used stale in place of an error (RFC 5861 section 4).
@@ -164,6 +166,7 @@ mod tests {
             fresh_until: 15_000,
             always_validate: false,
             never_stale: false,
+            immutable: false,
             stale_while_revalidate: 0,
             stale_if_error: 0,
         };

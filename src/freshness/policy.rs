@@ -1,7 +1,7 @@
 //! The settings of the evaluator.
 
-use crate::headers::RequestFacts;
-use http::StatusCode;
+use crate::headers::{RequestFacts, ResponseDirectives};
+use http::{HeaderMap, HeaderName, StatusCode, header::CDN_CACHE_CONTROL};
 use std::{collections::BTreeMap, time::Duration};
 
 /// CloudFront's default.
@@ -35,6 +35,8 @@ pub struct FreshnessPolicy {
     pub(crate) cookies_are_credentials: bool,
     /// The request's `Cache-Control` and `Pragma` count.
     pub(crate) request_directives: bool,
+    /// The fields that rule in place of `Cache-Control` and `Expires`, the first first (RFC 9213).
+    pub(crate) targeted_fields: Vec<HeaderName>,
     /// `private` forbids storing whatever the minimum TTL says.
     pub(crate) honor_private: bool,
     /// For how long a response may be used stale while it is refreshed, where it doesn't say.
@@ -62,6 +64,7 @@ impl FreshnessPolicy {
             store_set_cookie: true,
             cookies_are_credentials: false,
             request_directives: true,
+            targeted_fields: vec![CDN_CACHE_CONTROL],
             honor_private: true,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
@@ -83,6 +86,7 @@ impl FreshnessPolicy {
             store_set_cookie: true,
             cookies_are_credentials: false,
             request_directives: false,
+            targeted_fields: Vec::new(),
             honor_private: false,
             stale_while_revalidate: Duration::ZERO,
             // As far as the maximum TTL, which bounds every window.
@@ -123,6 +127,11 @@ impl FreshnessPolicy {
     /// Whether the answer may depend on what `Vary` names. CloudFront looks at its key only.
     pub(crate) fn vary_counts(&self) -> bool {
         self.rules == Rules::Rfc
+    }
+
+    /// What a response says, and whether a targeted field says it: `Expires` then doesn't count.
+    pub(super) fn directives(&self, response: &HeaderMap) -> (ResponseDirectives, bool) {
+        ResponseDirectives::selected(response, &self.targeted_fields)
     }
 
     /// Whether an answer is an error that something stale may stand in for (RFC 5861 section 4; CloudFront: any 5xx).

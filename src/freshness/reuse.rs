@@ -132,10 +132,10 @@ pub fn may_stand_in(
 fn is_young_enough(stored: &Freshness, asked: &RequestDirectives, now: u64) -> bool {
     match asked.max_age {
         DeltaSeconds::Absent => true,
-        // A response of age 0 satisfies `max-age=0` by the letter; a reload in a browser means: ask.
-        DeltaSeconds::Seconds(seconds) => {
-            seconds > 0 && stored.age(now) <= seconds.saturating_mul(1000)
-        }
+        // A response of age 0 satisfies `max-age=0` by the letter; a reload in a browser means: ask. Not where the origin
+        // said that there is nothing to ask (RFC 8246 section 2).
+        DeltaSeconds::Seconds(0) => stored.immutable && stored.is_fresh(now),
+        DeltaSeconds::Seconds(seconds) => stored.age(now) <= seconds.saturating_mul(1000),
         DeltaSeconds::Invalid => false,
     }
 }
@@ -162,6 +162,7 @@ mod tests {
         fresh_until: 150_000,
         always_validate: false,
         never_stale: false,
+        immutable: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,
     };
@@ -335,5 +336,24 @@ mod tests {
         let cloudfront = FreshnessPolicy::cloudfront(hour, hour, hour);
         assert!(may_stand_in(&stored, &facts, &cloudfront, 180_000));
         assert!(!may_stand_in(&stored, &facts, &cloudfront, 180_001));
+    }
+
+    #[test]
+    fn a_reload_does_not_validate_what_is_immutable_while_it_is_fresh() {
+        let stored = Freshness {
+            immutable: true,
+            ..STORED
+        };
+        use Verdict::{Fresh, Refetch, Revalidate};
+        for (cache_control, now, expected) in [
+            ("max-age=0", 149_999, Fresh),
+            ("max-age=0", 150_000, Revalidate(Forward::Stale)),
+            ("max-age=9", 100_000, Revalidate(Forward::Request)),
+            ("max-age=x", 100_000, Revalidate(Forward::Request)),
+            ("no-cache", 100_000, Refetch(Forward::Request)),
+        ] {
+            let found = verdict(&stored, cache_control, now);
+            assert_eq!(found, expected, "{cache_control} at {now}");
+        }
     }
 }

@@ -118,7 +118,7 @@ fn storable_rfc(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Sto
         response,
         ..
     } = *exchange;
-    let said = ResponseDirectives::of(response);
+    let (said, targeted) = policy.directives(response);
     match *method {
         Method::GET => {}
         // Only what names itself as the representation of its own target, for a time that it states.
@@ -166,7 +166,11 @@ fn storable_rfc(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Sto
     }
 
     let initial_age = corrected_initial_age(response, exchange.requested_at, exchange.received_at);
-    let explicit = explicit_lifetime(&said, response, exchange.received_at);
+    let explicit = match targeted {
+        // RFC 9213 section 2.2: `Expires` doesn't count.
+        true => explicit_directives(&said),
+        false => explicit_lifetime(&said, response, exchange.received_at),
+    };
     let error_ttl = policy.error_ttls.get(&status.as_u16());
     let lifetime = match explicit {
         Some(lifetime) => lifetime,
@@ -203,6 +207,7 @@ fn storable_rfc(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Sto
             .saturating_sub(initial_age),
         always_validate: said.no_cache.is_whole(),
         never_stale,
+        immutable: said.immutable,
         stale_while_revalidate,
         stale_if_error,
     };
@@ -237,12 +242,15 @@ fn storable_cloudfront(
     if *method != Method::GET {
         return Err(Refusal::Method);
     }
-    let said = ResponseDirectives::of(response);
+    let (said, targeted) = policy.directives(response);
     if policy.honor_private && said.private.is_whole() {
         return Err(Refusal::Private);
     }
     let (min, max) = (millis(policy.min_ttl), millis(policy.max_ttl));
-    let explicit = explicit_lifetime_cloudfront(&said, response, received_at);
+    let explicit = match targeted {
+        true => explicit_seconds(&said),
+        false => explicit_lifetime_cloudfront(&said, response, received_at),
+    };
     let (lifetime, always_validate) = if status.is_client_error() || status.is_server_error() {
         (
             cloudfront_error_lifetime(status, &said, explicit, policy).ok_or(Refusal::Status)?,
@@ -294,6 +302,7 @@ fn storable_cloudfront(
         fresh_until,
         always_validate,
         never_stale,
+        immutable: false,
         stale_while_revalidate: window(said.stale_while_revalidate, policy.stale_while_revalidate)
             .min(longest),
         stale_if_error: window(said.stale_if_error, policy.stale_if_error).min(longest),
@@ -330,8 +339,9 @@ pub fn is_shareable_error(
     request: &RequestFacts,
     status: StatusCode,
     response: &HeaderMap,
+    policy: &FreshnessPolicy,
 ) -> bool {
-    let said = ResponseDirectives::of(response);
+    let (said, _) = policy.directives(response);
     status.is_server_error()
         && !request.has_credentials()
         && !said.no_store
@@ -373,12 +383,8 @@ fn explicit_lifetime(
     response: &HeaderMap,
     received_at: u64,
 ) -> Option<u64> {
-    for directive in [said.s_maxage, said.max_age] {
-        match directive {
-            DeltaSeconds::Absent => {}
-            DeltaSeconds::Seconds(seconds) => return Some(seconds.saturating_mul(1000)),
-            DeltaSeconds::Invalid => return Some(0),
-        }
+    if let Some(lifetime) = explicit_directives(said) {
+        return Some(lifetime);
     }
     let expires = date_of(response, &header::EXPIRES)?;
     // Both count whole seconds.
@@ -388,15 +394,29 @@ fn explicit_lifetime(
     Some(expires.map_or(0, |expires| expires.saturating_sub(date)))
 }
 
+fn explicit_directives(said: &ResponseDirectives) -> Option<u64> {
+    match [said.s_maxage, said.max_age]
+        .into_iter()
+        .find(|directive| directive.is_present())?
+    {
+        DeltaSeconds::Seconds(seconds) => Some(seconds.saturating_mul(1000)),
+        DeltaSeconds::Absent | DeltaSeconds::Invalid => Some(0),
+    }
+}
+
+fn explicit_seconds(said: &ResponseDirectives) -> Option<u64> {
+    let seconds = said.s_maxage.seconds().or(said.max_age.seconds())?;
+    Some(seconds.saturating_mul(1000))
+}
+
 /// CloudFront's: an invalid number is ignored, and `Expires` is measured from the edge's clock.
 fn explicit_lifetime_cloudfront(
     said: &ResponseDirectives,
     response: &HeaderMap,
     received_at: u64,
 ) -> Option<u64> {
-    let seconds = said.s_maxage.seconds().or(said.max_age.seconds());
-    if let Some(seconds) = seconds {
-        return Some(seconds.saturating_mul(1000));
+    if let Some(lifetime) = explicit_seconds(said) {
+        return Some(lifetime);
     }
     let expires = date_of(response, &header::EXPIRES)?;
     Some(expires.map_or(0, |expires| expires.saturating_sub(received_at)))
@@ -432,8 +452,8 @@ fn has_validator(response: &HeaderMap) -> bool {
 /// The fields that a response names as one viewer's (`no-cache="..."`, `private="..."`): not for a
 /// shared cache to repeat.
 #[must_use]
-pub fn fields_of_one_viewer(response: &HeaderMap) -> Vec<HeaderName> {
-    without(&ResponseDirectives::of(response))
+pub fn fields_of_one_viewer(response: &HeaderMap, policy: &FreshnessPolicy) -> Vec<HeaderName> {
+    without(&policy.directives(response).0)
 }
 
 fn without(said: &ResponseDirectives) -> Vec<HeaderName> {

@@ -266,6 +266,7 @@ impl fmt::Display for RequestDirectives {
         list.flag("only-if-cached", self.only_if_cached)?;
         list.seconds("max-age", self.max_age)?;
         list.seconds("min-fresh", self.min_fresh)?;
+        list.seconds("stale-if-error", self.stale_if_error)?;
         match self.max_stale {
             None => Ok(()),
             Some(u64::MAX) => list.member("max-stale", ""),

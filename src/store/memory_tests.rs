@@ -24,6 +24,7 @@ fn head(announced: Option<u64>) -> Head {
             fresh_until: 1000,
             always_validate: false,
             never_stale: false,
+            immutable: false,
             stale_while_revalidate: 0,
             stale_if_error: 0,
         },

@@ -12,6 +12,7 @@ const OBJECT: u8 = 1;
 const VARIANTS: u8 = 2;
 const ALWAYS_VALIDATE: u8 = 1;
 const NEVER_STALE: u8 = 2;
+const IMMUTABLE: u8 = 4;
 
 /// Bytes that are no record of a version that this crate reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +108,7 @@ fn write_head(out: &mut Vec<u8>, head: &Head) {
         fresh_until,
         always_validate,
         never_stale,
+        immutable,
         stale_while_revalidate,
         stale_if_error,
     } = head.freshness;
@@ -127,6 +129,9 @@ fn write_head(out: &mut Vec<u8>, head: &Head) {
     }
     if never_stale {
         flags |= NEVER_STALE;
+    }
+    if immutable {
+        flags |= IMMUTABLE;
     }
     out.push(flags);
     write_bytes(out, head.address.as_bytes());
@@ -157,7 +162,7 @@ fn read_head(reader: &mut Reader<'_>) -> Result<Head, RecordError> {
         number: reader.u64()?,
     };
     let flags = reader.byte()?;
-    if flags & !(ALWAYS_VALIDATE | NEVER_STALE) != 0 {
+    if flags & !(ALWAYS_VALIDATE | NEVER_STALE | IMMUTABLE) != 0 {
         return Err(RecordError);
     }
     let freshness = Freshness {
@@ -166,6 +171,7 @@ fn read_head(reader: &mut Reader<'_>) -> Result<Head, RecordError> {
         fresh_until,
         always_validate: flags & ALWAYS_VALIDATE != 0,
         never_stale: flags & NEVER_STALE != 0,
+        immutable: flags & IMMUTABLE != 0,
         stale_while_revalidate,
         stale_if_error,
     };
@@ -251,7 +257,7 @@ mod tests {
             status in 100_u16..1000,
             fields in prop::collection::vec(("[a-z]{1,8}", "[ -~]{0,20}"), 0..8),
             times in any::<[u64; 7]>(),
-            flags in any::<[bool; 2]>(),
+            flags in any::<[bool; 3]>(),
             address in ".{0,20}",
             upstream in prop::option::of("[ -~]{0,20}"),
         ) -> Head {
@@ -261,7 +267,7 @@ mod tests {
             }
             let freshness = Freshness {
                 received_at: times[0], initial_age: times[1], fresh_until: times[2],
-                always_validate: flags[0], never_stale: flags[1],
+                always_validate: flags[0], never_stale: flags[1], immutable: flags[2],
                 stale_while_revalidate: times[5], stale_if_error: times[6],
             };
             Head {

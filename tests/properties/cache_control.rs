@@ -63,14 +63,14 @@ prop_compose! {
     /// Anything that a request can ask.
     fn asked()(
         [no_store, no_cache, only_if_cached]: [bool; 3],
-        (max_age, min_fresh) in (seconds(), seconds()),
+        (max_age, min_fresh, stale_if_error) in (seconds(), seconds(), seconds()),
         max_stale in prop_oneof![
             Just(None),
             Just(Some(u64::MAX)),
             (0..=3_153_600_000_u64).prop_map(Some),
         ],
     ) -> RequestDirectives {
-        RequestDirectives { no_store, no_cache, only_if_cached, max_age, min_fresh, max_stale }
+        RequestDirectives { no_store, no_cache, only_if_cached, max_age, min_fresh, max_stale, stale_if_error }
     }
 }
 

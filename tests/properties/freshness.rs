@@ -125,7 +125,7 @@ fn response() -> impl Strategy<Value = HeaderMap> {
 
 fn request() -> impl Strategy<Value = RequestFacts> {
     cache_control(
-        &["max-age", "min-fresh", "max-stale"],
+        &["max-age", "min-fresh", "max-stale", "stale-if-error"],
         &["max-stale", "no-cache", "only-if-cached", "no-store"],
     )
     .prop_map(|text| match text.is_empty() {
@@ -136,9 +136,21 @@ fn request() -> impl Strategy<Value = RequestFacts> {
 
 prop_compose! {
     /// Anything that a store may hold.
-    fn times()(received_at in time(), initial_age in time(), fresh_until in time(), flags: [bool; 2]) -> Freshness {
-        let [always_validate, never_stale] = flags;
-        Freshness { received_at, initial_age, fresh_until, always_validate, never_stale }
+    fn times()(
+        (received_at, initial_age, fresh_until) in (time(), time(), time()),
+        (stale_while_revalidate, stale_if_error) in (time(), time()),
+        [always_validate, never_stale, immutable]: [bool; 3],
+    ) -> Freshness {
+        Freshness {
+            received_at,
+            initial_age,
+            fresh_until,
+            always_validate,
+            never_stale,
+            immutable,
+            stale_while_revalidate,
+            stale_if_error,
+        }
     }
 }
 
@@ -241,8 +253,9 @@ proptest! {
         let Ok(stored) = storable(&exchange, &policy) else { return Ok(()) };
         let stored = stored.freshness;
         prop_assert_eq!(stored.received_at, received_at);
-        prop_assert!(stored.fresh_until >= received_at);
-        prop_assert!(u128::from(stored.fresh_until - received_at) <= longest.as_millis());
+        prop_assert!(stored.fresh_until.saturating_add(stored.initial_age) >= received_at);
+        let fresh_for = stored.fresh_until.saturating_sub(received_at);
+        prop_assert!(u128::from(fresh_for) <= longest.as_millis());
         // The first `Age` counts in full, however long it is.
         let age = response.get(header::AGE).map_or("", |age| age.to_str().unwrap());
         if !age.is_empty() && age.bytes().all(|byte| byte.is_ascii_digit()) {
