@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
+    collections::VecDeque,
     fmt,
     ops::Range,
     pin::Pin,
@@ -31,6 +32,12 @@ enum Stored {
         left: u64,
     },
     Fill(FillReader),
+    /// One behind the other, `left` bytes of the `length` in all still to come.
+    Joined {
+        pieces: VecDeque<StoredBody>,
+        length: u64,
+        left: u64,
+    },
     Boxed(Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>),
 }
 
@@ -45,6 +52,21 @@ impl StoredBody {
     #[must_use]
     pub fn absent() -> Self {
         Self(Stored::Absent)
+    }
+
+    /// These bytes.
+    pub(crate) fn bytes(bytes: Bytes) -> Self {
+        Self(Stored::One(bytes))
+    }
+
+    /// The data of these bodies, one behind the other: `length` bytes in all, or it ends with an error. Trailers of theirs
+    /// are left out.
+    pub(crate) fn joined(pieces: VecDeque<Self>, length: u64) -> Self {
+        Self(Stored::Joined {
+            pieces,
+            length,
+            left: length,
+        })
     }
 
     /// A body that a store reads from elsewhere than memory.
@@ -73,6 +95,11 @@ impl StoredBody {
                 Poll::Ready(frame.map(Ok))
             }
             Stored::Fill(reader) => reader.poll_frame(cx),
+            Stored::Joined {
+                pieces,
+                length,
+                left,
+            } => poll_joined(pieces, *length, left, cx),
             Stored::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -83,6 +110,7 @@ impl StoredBody {
             Stored::One(bytes) => bytes.is_empty(),
             Stored::Many { chunks, left, .. } => *left == 0 && chunks.trailers.is_none(),
             Stored::Fill(reader) => reader.is_end_stream(),
+            Stored::Joined { left, .. } => *left == 0,
             Stored::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -94,7 +122,7 @@ impl StoredBody {
             Stored::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
             // A body with trailers is framed in chunks, or they are lost.
             Stored::Many { chunks, .. } if chunks.trailers.is_some() => SizeHint::default(),
-            Stored::Many { left, .. } => SizeHint::with_exact(*left),
+            Stored::Many { left, .. } | Stored::Joined { left, .. } => SizeHint::with_exact(*left),
             Stored::Fill(reader) => reader
                 .remaining()
                 .map(SizeHint::with_exact)
@@ -111,21 +139,82 @@ impl fmt::Debug for StoredBody {
             Stored::Absent => "absent",
             Stored::One(_) | Stored::Many { .. } => "memory",
             Stored::Fill(_) => "fill",
+            Stored::Joined { .. } => "joined",
             Stored::Boxed(_) => "boxed",
         };
         f.debug_tuple("StoredBody").field(&kind).finish()
     }
 }
 
-/// Opens readers of a body from its beginning, while it may still be on its way.
+fn poll_joined(
+    pieces: &mut VecDeque<StoredBody>,
+    length: u64,
+    left: &mut u64,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    while let Some(piece) = pieces.front_mut() {
+        let frame = match ready!(piece.poll_frame(cx)) {
+            None => {
+                pieces.pop_front();
+                continue;
+            }
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                pieces.clear();
+                *left = 0;
+                return Poll::Ready(Some(Err(error)));
+            }
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let more = data.len() as u64;
+        let Some(rest) = left.checked_sub(more) else {
+            let error = BodyError::wrong_length(length, (length - *left).saturating_add(more));
+            pieces.clear();
+            *left = 0;
+            return Poll::Ready(Some(Err(error)));
+        };
+        *left = rest;
+        return Poll::Ready(Some(Ok(Frame::data(data))));
+    }
+    match std::mem::take(left) {
+        0 => Poll::Ready(None),
+        missing => Poll::Ready(Some(Err(BodyError::wrong_length(length, length - missing)))),
+    }
+}
+
+/// Opens readers of a body, while it may still be on its way.
 pub trait OpenBody: Send + Sync + 'static {
-    /// A reader; `None` when the beginning is gone.
+    /// A reader from its beginning; `None` when that is gone.
     fn open(&self) -> Option<StoredBody>;
+
+    /// A reader of these bytes of it, which needn't have come yet: it gives them as soon as they come, passes over what
+    /// lies before them, and ends behind the last of them, without trailers, whatever becomes of the rest of the body.
+    /// When the body ends before `range` does, it ends with an error. So `range` should lie within the length that
+    /// the head announced.
+    ///
+    /// Readers of several ranges that are read one after the other must be read in ascending order: while the body
+    /// only passes through, one that isn't read holds up what comes behind its range.
+    ///
+    /// `None` when bytes of it are gone or will never come, and where ranges can't be read: by default they can't.
+    fn open_range(&self, range: Range<u64>) -> Option<StoredBody> {
+        let _ = range;
+        None
+    }
 }
 
 impl OpenBody for Arc<Fill> {
     fn open(&self) -> Option<StoredBody> {
         self.reader().map(|reader| StoredBody(Stored::Fill(reader)))
+    }
+
+    fn open_range(&self, range: Range<u64>) -> Option<StoredBody> {
+        if range.is_empty() {
+            return Some(StoredBody::empty());
+        }
+        self.range_reader(range)
+            .map(|reader| StoredBody(Stored::Fill(reader)))
     }
 }
 
@@ -140,17 +229,28 @@ pub struct Chunks {
 #[derive(Clone, Debug)]
 enum Pieces {
     One(Bytes),
-    Many(Arc<[Bytes]>),
+    /// The pieces, and how many bytes there are up to the end of each.
+    Many(Arc<[Bytes]>, Arc<[u64]>),
 }
 
 impl Chunks {
     /// The body that these chunks make.
     #[must_use]
     pub fn new(chunks: Vec<Bytes>, trailers: Option<HeaderMap>) -> Self {
-        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        let mut length = 0;
         let pieces = match <[Bytes; 1]>::try_from(chunks) {
-            Ok([one]) => Pieces::One(one),
-            Err(many) => Pieces::Many(many.into()),
+            Ok([one]) => {
+                length = one.len() as u64;
+                Pieces::One(one)
+            }
+            Err(many) => {
+                let ends = many.iter().map(|chunk| {
+                    length += chunk.len() as u64;
+                    length
+                });
+                let ends = ends.collect();
+                Pieces::Many(many.into(), ends)
+            }
         };
         Self {
             pieces,
@@ -174,7 +274,20 @@ impl Chunks {
     pub(crate) fn pieces(&self) -> &[Bytes] {
         match &self.pieces {
             Pieces::One(one) => std::slice::from_ref(one),
-            Pieces::Many(many) => many,
+            Pieces::Many(many, _) => many,
+        }
+    }
+
+    /// The piece in which the byte `start` lies, and where in it.
+    fn find(&self, start: u64) -> (usize, u64) {
+        match &self.pieces {
+            Pieces::One(_) => (0, start),
+            Pieces::Many(_, ends) => {
+                // Many ranges of a long body mustn't cost a walk each.
+                let at = ends.partition_point(|end| *end <= start);
+                let before = at.checked_sub(1).and_then(|before| ends.get(before));
+                (at, start - before.copied().unwrap_or(0))
+            }
         }
     }
 
@@ -214,16 +327,7 @@ impl Chunks {
         if !at_end {
             chunks.trailers = None;
         }
-        let mut skip = range.start;
-        let mut at = 0;
-        for piece in chunks.pieces() {
-            let length = piece.len() as u64;
-            if skip < length {
-                break;
-            }
-            skip -= length;
-            at += 1;
-        }
+        let (at, skip) = chunks.find(range.start);
         let left = range.end - range.start.min(range.end);
         // `skip` is less than a piece, or 0.
         StoredBody(Stored::Many {
@@ -518,6 +622,77 @@ mod tests {
                 assert_eq!(collect(all), whole.as_bytes());
             }
         }
+    }
+
+    /// What a body gives: the bytes, and whether its end was a clean one.
+    fn read(body: StoredBody) -> (Vec<u8>, bool) {
+        let mut body: ResponseBody<http_body_util::Empty<Bytes>> = ResponseBody::stored(body);
+        let mut read = Vec::new();
+        tokio_test::block_on(async {
+            while let Some(frame) = body.frame().await {
+                match frame {
+                    Ok(frame) => read.extend_from_slice(&frame.into_data().unwrap()),
+                    Err(_) => {
+                        assert!(body.frame().await.is_none());
+                        return (read, false);
+                    }
+                }
+            }
+            (read, true)
+        })
+    }
+
+    #[test]
+    fn joined_bodies_are_one_of_exactly_the_length_that_was_said() {
+        let trailers = Some(HeaderMap::new());
+        let chunks = Chunks::new(vec![Bytes::from_static(b"abc")], trailers);
+        let pieces = || {
+            let head = StoredBody::bytes(Bytes::from_static(b"<"));
+            VecDeque::from([
+                head,
+                chunks.read(1..3),
+                StoredBody::empty(),
+                chunks.read(0..1),
+            ])
+        };
+        let joined = StoredBody::joined(pieces(), 4);
+        assert_eq!(joined.size_hint().exact(), Some(4));
+        assert!(!joined.is_end_stream());
+        assert_eq!(read(joined), (b"<bca".to_vec(), true));
+        assert!(StoredBody::joined(VecDeque::new(), 0).is_end_stream());
+        assert_eq!(
+            read(StoredBody::joined(pieces(), 5)),
+            (b"<bca".to_vec(), false),
+            "a byte short is no clean end"
+        );
+        assert_eq!(
+            read(StoredBody::joined(pieces(), 3)),
+            (b"<bc".to_vec(), false),
+            "nothing beyond what was said"
+        );
+    }
+
+    #[test]
+    fn a_piece_that_fails_ends_what_is_joined() {
+        let mut writer = crate::fill::FillWriter::keeping(
+            Some(3),
+            crate::fill::Window {
+                bytes: 1,
+                lag_timeout: std::time::Duration::from_secs(1),
+            },
+        );
+        let fill = writer.opener();
+        let pieces = [fill.open_range(0..1), fill.open_range(1..3)];
+        let behind = StoredBody::bytes(Bytes::from_static(b"behind"));
+        let pieces = pieces.into_iter().flatten().chain([behind]).collect();
+        writer.push(Bytes::from_static(b"ab"));
+        drop(writer);
+        assert_eq!(read(StoredBody::joined(pieces, 9)), (b"ab".to_vec(), false));
+        assert!(
+            fill.open_range(2..2)
+                .is_some_and(|empty| empty.is_end_stream())
+        );
+        assert!(fill.open_range(0..1).is_none());
     }
 
     #[tokio::test]

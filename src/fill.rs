@@ -5,6 +5,11 @@
 //! new may join once the beginning is gone.
 //!
 //! One reader that holds others up is cut off after `lag_timeout`; a sole reader is never.
+//!
+//! A reader of a range waits for the bytes of that range only. What comes before them passes it by: it neither wakes for
+//! that nor holds a window up by not reading it. Behind its last byte it is gone, and its end is a clean one even when the
+//! body is cut short later: all that its `Content-Range` promised has come, and it was never told more than the length
+//! that the head announced. What is cut short before that ends with the error, and is refused to who asks later.
 
 use crate::{
     error::BodyError,
@@ -17,6 +22,7 @@ use std::{
     collections::VecDeque,
     fmt,
     future::Future,
+    ops::Range,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -42,16 +48,24 @@ enum End {
 }
 
 struct Reader {
-    /// The number of the next chunk.
+    /// The number of the next chunk: for one that is ahead, the next to be written.
     next: u64,
+    /// The first byte it wants. While that isn't written yet, it is ahead.
+    from: u64,
     waker: Option<Waker>,
     cut_off: bool,
+}
+
+struct Chunk {
+    bytes: Bytes,
+    /// How many bytes of the body there are up to its end.
+    end: u64,
 }
 
 struct State {
     /// The number of `chunks[0]`.
     first: u64,
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Chunk>,
     /// Bytes in `chunks`.
     held: u64,
     /// Bytes written since the beginning.
@@ -69,6 +83,51 @@ struct State {
 }
 
 impl State {
+    /// The number of the next chunk to be written.
+    fn next_number(&self) -> u64 {
+        self.first + self.chunks.len() as u64
+    }
+
+    /// Gives a place to one who reads from the byte `from`, which lies in the chunk `next`.
+    fn join(&mut self, from: u64, next: u64) -> usize {
+        let reader = Some(Reader {
+            next,
+            from,
+            waker: None,
+            cut_off: false,
+        });
+        self.reading += 1;
+        if next == self.first {
+            self.at_first += 1;
+        }
+        // Looked for only where a place is known to be free.
+        let free = match self.reading > self.readers.len() {
+            true => None,
+            false => self.readers.iter().position(Option::is_none),
+        };
+        match free.and_then(|place| Some((place, self.readers.get_mut(place)?))) {
+            Some((place, free)) => {
+                *free = reader;
+                place
+            }
+            None => {
+                self.readers.push(reader);
+                self.readers.len() - 1
+            }
+        }
+    }
+
+    /// Takes a reader's place from it. The writer, who may now have room, is to be woken.
+    fn leave(&mut self, place: usize) -> Option<Waker> {
+        let reader = self.readers.get_mut(place)?.take()?;
+        self.reading -= 1;
+        if !reader.cut_off && reader.next == self.first {
+            self.at_first -= 1;
+        }
+        self.trim();
+        self.writer.take()
+    }
+
     fn slowest(&self) -> Option<u64> {
         self.readers
             .iter()
@@ -90,7 +149,7 @@ impl State {
             let Some(chunk) = self.chunks.pop_front() else {
                 break;
             };
-            self.held -= chunk.len() as u64;
+            self.held -= chunk.bytes.len() as u64;
             self.first += 1;
         }
         self.at_first = self
@@ -103,7 +162,7 @@ impl State {
 
     /// Whether a reader that has read all there is waits for the slowest.
     fn holds_others_up(&self) -> bool {
-        let end = self.first + self.chunks.len() as u64;
+        let end = self.next_number();
         let mut live = self
             .readers
             .iter()
@@ -227,6 +286,10 @@ impl FillWriter {
     fn cut_off_slowest(&self) {
         let wakers: Vec<Waker> = {
             let mut state = self.fill.state.lock();
+            // It may have caught up between the time-out and now.
+            if !state.holds_others_up() {
+                return;
+            }
             let Some(slowest) = state.slowest() else {
                 return;
             };
@@ -255,10 +318,31 @@ impl FillWriter {
     pub(crate) fn push(&mut self, chunk: Bytes) {
         let wakers = {
             let mut state = self.fill.state.lock();
+            let state = &mut *state;
+            let number = state.next_number();
             state.held += chunk.len() as u64;
             state.written += chunk.len() as u64;
-            state.chunks.push_back(chunk);
-            state.wake_readers()
+            state.chunks.push_back(Chunk {
+                bytes: chunk,
+                end: state.written,
+            });
+            let mut wakers = Vec::new();
+            let mut passed_by = 0;
+            for reader in state.readers.iter_mut().flatten() {
+                if reader.from >= state.written {
+                    reader.next = number + 1;
+                    passed_by += 1;
+                } else {
+                    wakers.extend(reader.waker.take());
+                }
+            }
+            if passed_by > 0 {
+                if number == state.first {
+                    state.at_first -= passed_by;
+                }
+                state.trim();
+            }
+            wakers
         };
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -290,7 +374,9 @@ impl FillWriter {
 
     /// The chunks kept so far.
     pub(crate) fn kept(&self) -> Vec<Bytes> {
-        self.fill.state.lock().chunks.iter().cloned().collect()
+        let state = self.fill.state.lock();
+        let chunks = state.chunks.iter().map(|chunk| chunk.bytes.clone());
+        chunks.collect()
     }
 
     /// The clean end.
@@ -329,38 +415,51 @@ impl Fill {
         if state.first > 0 {
             return None;
         }
-        let reader = Some(Reader {
-            next: 0,
-            waker: None,
-            cut_off: false,
-        });
-        let place = match state.readers.iter().position(Option::is_none) {
-            // Looked for only where a place is known to be free.
-            Some(place) if state.reading < state.readers.len() => {
-                state.readers[place] = reader;
-                place
-            }
-            _ => {
-                state.readers.push(reader);
-                state.readers.len() - 1
-            }
-        };
-        state.reading += 1;
-        state.at_first += 1;
+        let place = state.join(0, 0);
         Some(FillReader {
             fill: self.clone(),
-            place,
-            read: 0,
+            place: Some(place),
+            at: 0,
+            end: None,
+            finished: false,
+        })
+    }
+
+    /// A reader of a range that isn't empty, while all of it is here or may still come.
+    pub(crate) fn range_reader(self: &Arc<Self>, range: Range<u64>) -> Option<FillReader> {
+        let mut state = self.state.lock();
+        match &state.end {
+            Some(End::Failed(_)) => return None,
+            Some(End::Whole(_)) if range.end > state.written => return None,
+            Some(End::Whole(_)) | None => {}
+        }
+        if range.start < state.written - state.held {
+            return None;
+        }
+        let before = state
+            .chunks
+            .partition_point(|chunk| chunk.end <= range.start);
+        let next = state.first + before as u64;
+        let place = state.join(range.start, next);
+        Some(FillReader {
+            fill: self.clone(),
+            place: Some(place),
+            at: range.start,
+            end: Some(range.end),
             finished: false,
         })
     }
 }
 
-/// One who reads a fill from its beginning.
+/// One who reads a fill from its beginning, or a range of it.
 pub(crate) struct FillReader {
     fill: Arc<Fill>,
-    place: usize,
-    read: u64,
+    /// Its place among the readers, until it leaves.
+    place: Option<usize>,
+    /// The next byte it gives.
+    at: u64,
+    /// Behind the last byte of its range. Without one it reads to the end, and the trailers.
+    end: Option<u64>,
     finished: bool,
 }
 
@@ -375,8 +474,8 @@ impl FillReader {
         let (frame, writer) = {
             let mut state = self.fill.state.lock();
             let state = &mut *state;
-            // The place is ours from `reader` to `drop`.
-            let Some(reader) = state.readers[self.place].as_mut() else {
+            let place = self.place.and_then(|place| state.readers.get_mut(place));
+            let Some(reader) = place.and_then(Option::as_mut) else {
                 return Poll::Ready(None);
             };
             if reader.cut_off {
@@ -385,14 +484,24 @@ impl FillReader {
             }
             let at = usize::try_from(reader.next - state.first).unwrap_or(usize::MAX);
             if let Some(chunk) = state.chunks.get(at) {
-                let chunk = chunk.clone();
+                let bytes = cut(chunk, self.at, self.end);
                 if reader.next == state.first {
                     state.at_first -= 1;
                 }
                 reader.next += 1;
-                state.trim();
-                self.read += chunk.len() as u64;
-                (Some(Ok(Frame::data(chunk))), state.writer.take())
+                self.at += bytes.len() as u64;
+                let writer = match (self.end, self.place) {
+                    (Some(end), Some(place)) if self.at >= end => {
+                        self.finished = true;
+                        self.place = None;
+                        state.leave(place)
+                    }
+                    _ => {
+                        state.trim();
+                        state.writer.take()
+                    }
+                };
+                (Some(Ok(Frame::data(bytes))), writer)
             } else {
                 match &state.end {
                     None => {
@@ -405,10 +514,13 @@ impl FillReader {
                     Some(end) => {
                         self.finished = true;
                         let frame = match end {
-                            End::Whole(trailers) => trailers
-                                .as_ref()
-                                .map(|trailers| Ok(Frame::trailers((**trailers).clone()))),
                             End::Failed(error) => Some(Err(error.clone())),
+                            End::Whole(trailers) => match self.end {
+                                Some(end) => Some(Err(BodyError::wrong_length(end, state.written))),
+                                None => trailers
+                                    .as_ref()
+                                    .map(|trailers| Ok(Frame::trailers((**trailers).clone()))),
+                            },
                         };
                         (frame, None)
                     }
@@ -423,36 +535,44 @@ impl FillReader {
 
     /// What is still to come, where that may be announced: trailers need another framing.
     pub(crate) fn remaining(&self) -> Option<u64> {
-        let state = self.fill.state.lock();
-        let length = match &state.end {
-            Some(End::Whole(Some(_))) => None,
-            Some(End::Whole(None)) => Some(state.written),
-            Some(End::Failed(_)) | None => state.announced,
-        };
-        length.map(|length| length.saturating_sub(self.read))
+        let end = self.end.or_else(|| {
+            let state = self.fill.state.lock();
+            match &state.end {
+                Some(End::Whole(Some(_))) => None,
+                Some(End::Whole(None)) => Some(state.written),
+                Some(End::Failed(_)) | None => state.announced,
+            }
+        });
+        end.map(|end| end.saturating_sub(self.at))
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        if self.finished {
-            return true;
+        if self.finished || self.end.is_some() {
+            return self.finished;
         }
         let state = self.fill.state.lock();
-        matches!(&state.end, Some(End::Whole(None)) if state.written == self.read)
+        matches!(&state.end, Some(End::Whole(None)) if state.written == self.at)
+    }
+}
+
+/// What a reader that wants the bytes from `at`, up to `end` at most, gets of the chunk in which `at` lies.
+fn cut(chunk: &Chunk, at: u64, end: Option<u64>) -> Bytes {
+    let begin = chunk.end - chunk.bytes.len() as u64;
+    let end = end.map_or(chunk.end, |end| end.min(chunk.end));
+    let within = |at: u64| usize::try_from(at.saturating_sub(begin)).unwrap_or(chunk.bytes.len());
+    let range = within(at)..within(end);
+    match range.len() == chunk.bytes.len() {
+        true => chunk.bytes.clone(),
+        false => chunk.bytes.slice(range),
     }
 }
 
 impl Drop for FillReader {
     fn drop(&mut self) {
-        let writer = {
-            let mut state = self.fill.state.lock();
-            let gone = state.readers[self.place].take();
-            state.reading -= 1;
-            if gone.is_some_and(|reader| !reader.cut_off && reader.next == state.first) {
-                state.at_first -= 1;
-            }
-            state.trim();
-            state.writer.take()
+        let Some(place) = self.place else {
+            return;
         };
+        let writer = self.fill.state.lock().leave(place);
         if let Some(writer) = writer {
             writer.wake();
         }

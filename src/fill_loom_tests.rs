@@ -202,3 +202,70 @@ fn one_who_goes_holds_the_window_up_for_nobody() {
         assert_eq!(stays.join().unwrap(), ("ab".to_owned(), true));
     });
 }
+
+/// Reads a range, joining whenever it comes to it.
+fn reading_range(fill: Arc<Fill>, range: Range<u64>) -> JoinHandle<Option<(String, bool)>> {
+    thread::spawn(move || {
+        let reader = fill.range_reader(range)?;
+        Some(block_on(read(reader)))
+    })
+}
+
+#[test]
+fn a_range_comes_whenever_it_is_asked_for() {
+    model(|| {
+        let mut writer = FillWriter::keeping(Some(3), WINDOW);
+        let range = reading_range(writer.opener(), 1..2);
+        writer.push(chunk("a"));
+        writer.push(chunk("bc"));
+        // It must not need the end.
+        assert_eq!(range.join().unwrap(), Some(("b".to_owned(), true)));
+        writer.fail(BodyError::abandoned());
+    });
+}
+
+#[test]
+fn a_range_that_is_not_complete_fails_with_the_body() {
+    model(|| {
+        let mut writer = FillWriter::keeping(Some(3), WINDOW);
+        let range = reading_range(writer.opener(), 1..3);
+        writer.push(chunk("ab"));
+        drop(writer);
+        let read = range.join().unwrap();
+        assert!(read.is_none_or(|read| read == ("b".to_owned(), false)));
+    });
+}
+
+#[test]
+fn what_passes_by_a_range_leaves_room_for_the_writer() {
+    model(|| {
+        let mut writer = FillWriter::passing(Some(3), WINDOW);
+        let reader = reading(writer.opener().range_reader(1..2).unwrap());
+        block_on(async {
+            assert_eq!(room(&mut writer).await, Ok(()));
+            writer.push(chunk("a"));
+            assert_eq!(room(&mut writer).await, Ok(()));
+            writer.push(chunk("b"));
+            // The range is complete, and its reader gone with that.
+            poll_fn(|cx| writer.poll_abandoned(cx)).await;
+        });
+        assert_eq!(reader.join().unwrap(), ("b".to_owned(), true));
+    });
+}
+
+#[test]
+fn a_range_asked_for_while_it_turns_to_passing_comes_or_is_refused() {
+    model(|| {
+        let mut writer = FillWriter::keeping(Some(2), WINDOW);
+        writer.push(chunk("a"));
+        let mut early = writer.opener().reader().unwrap();
+        assert!(block_on(poll_fn(|cx| early.poll_frame(cx))).is_some());
+        let range = reading_range(writer.opener(), 0..2);
+        writer.turn_to_passing();
+        writer.push(chunk("b"));
+        writer.finish(None);
+        assert_eq!(block_on(read(early)), ("b".to_owned(), true));
+        let range = range.join().unwrap();
+        assert!(range.is_none_or(|read| read == ("ab".to_owned(), true)));
+    });
+}

@@ -6,11 +6,12 @@ use crate::{
     conditional,
     freshness::Forward,
     headers::{CACHE_STATUS, RequestFacts, X_CACHE, remove_representation_metadata},
-    range::{self, Selected},
+    range::{self, Multipart, RangeRules, Selected},
     status::{CacheStatus, Detail},
-    store::Object,
+    store::{Object, Version},
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use std::{collections::VecDeque, ops::Range};
 
 /// The viewer's side of a request: what remains of it when the request itself is on its way.
 pub(super) struct Viewer<'a> {
@@ -45,7 +46,7 @@ pub(super) fn stored<B>(
         !(viewer.facts.conditional || viewer.facts.range) && *viewer.method == Method::GET;
     let selected = match asks_for_whole {
         true => None,
-        false => select(&mut headers, viewer, object),
+        false => select(settings, &mut headers, viewer, object),
     };
     let (code, body) = selected.unwrap_or_else(|| (head.status, object.body().read_whole()));
     let mut response = Response::new(ResponseBody::stored(body));
@@ -60,6 +61,7 @@ pub(super) fn stored<B>(
 /// What a conditional request, a range or `HEAD` gets of an object, unless that is the whole.
 #[inline(never)]
 fn select(
+    settings: &Settings,
     headers: &mut HeaderMap,
     viewer: &Viewer<'_>,
     object: &Object,
@@ -88,16 +90,62 @@ fn select(
     if !viewer.facts.range || head.status != StatusCode::OK {
         return None;
     }
-    match range::select(viewer.headers, headers, length) {
-        Selected::Whole => None,
+    let selected = range::select(viewer.headers, headers, length, range_rules(settings));
+    cut(headers, selected, length, |part| {
+        Some(object.body().read(part))
+    })
+}
+
+/// The rules for ranges that go with a policy.
+pub(super) fn range_rules(settings: &Settings) -> RangeRules {
+    match settings.policy.is_cloudfront() {
+        true => RangeRules::CloudFront,
+        false => RangeRules::Rfc,
+    }
+}
+
+/// What a range gets of a body of `length` bytes: the status and the body, the fields of the whole made those of the
+/// answer. `read` opens a reader of a part, in the order in which they are sent; of a body on its way that must be the
+/// ascending one, or a part waits for bytes that another, not read yet, holds up.
+///
+/// `None` where the whole was selected, and where a part can't be read: then the fields are as they were.
+pub(super) fn cut(
+    headers: &mut HeaderMap,
+    selected: Selected,
+    length: u64,
+    mut read: impl FnMut(Range<u64>) -> Option<StoredBody>,
+) -> Option<(StatusCode, StoredBody)> {
+    let (code, body) = match selected {
+        Selected::Whole => return None,
         Selected::Part(part) => {
-            let content_range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
+            let body = read(part.clone())?;
+            let content_range = range::content_range(&part, length);
             set(headers, header::CONTENT_RANGE, &content_range);
             headers.insert(
                 header::CONTENT_LENGTH,
                 HeaderValue::from(part.end - part.start),
             );
-            Some((StatusCode::PARTIAL_CONTENT, object.body().read(part)))
+            (StatusCode::PARTIAL_CONTENT, body)
+        }
+        Selected::Parts(parts) => {
+            let boundary = u128::from_be_bytes(Version::random().0);
+            let content_type = headers.get(header::CONTENT_TYPE);
+            let framing = Multipart::new(boundary, content_type, &parts, length);
+            let mut pieces = VecDeque::with_capacity(2 * parts.len() + 1);
+            for (head, part) in framing.heads().iter().zip(parts) {
+                pieces.push_back(StoredBody::bytes(head.clone()));
+                pieces.push_back(read(part)?);
+            }
+            pieces.push_back(StoredBody::bytes(framing.end().clone()));
+            // Each part has its own (RFC 9110 section 15.3.7.2).
+            headers.remove(header::CONTENT_RANGE);
+            set(headers, header::CONTENT_TYPE, &framing.content_type());
+            headers.insert(
+                header::CONTENT_LENGTH,
+                HeaderValue::from(framing.content_length()),
+            );
+            let body = StoredBody::joined(pieces, framing.content_length());
+            (StatusCode::PARTIAL_CONTENT, body)
         }
         Selected::Unsatisfiable => {
             remove_representation_metadata(headers);
@@ -112,9 +160,14 @@ fn select(
             }
             let content_range = format!("bytes */{length}");
             set(headers, header::CONTENT_RANGE, &content_range);
-            Some((StatusCode::RANGE_NOT_SATISFIABLE, StoredBody::empty()))
+            (StatusCode::RANGE_NOT_SATISFIABLE, StoredBody::empty())
         }
+    };
+    // Digests of the bytes that are sent, which were all of them (RFC 9530 section 2).
+    for name in ["content-digest", "content-md5"] {
+        headers.remove(name);
     }
+    Some((code, body))
 }
 
 fn set(headers: &mut HeaderMap, name: header::HeaderName, text: &str) {
@@ -173,3 +226,7 @@ pub(super) fn only_if_cached<B>(
         Detail::OnlyIfCached,
     )
 }
+
+#[cfg(test)]
+#[path = "respond_tests.rs"]
+mod tests;
