@@ -7,7 +7,7 @@
 //! | floor | modules | what lives there |
 //! |---|---|---|
 //! | 3 the hall | [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
-//! | 2b machinery | [`store`], `coalesce`, `invalidation` | stateful parts behind small traits; no HTTP policy |
+//! | 2b machinery | [`store`], `coalesce`, [`invalidation`] | stateful parts behind small traits; no HTTP policy |
 //! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch` | what the machinery is made of |
 //! | 1 pure rules | `policy` over `forward`, [`freshness`], [`range`] and [`conditional`], over [`key`], over [`headers`] and [`error`] | functions from values to values: no I/O, no async, no clock, no locks |
 //!
@@ -39,7 +39,7 @@ pub mod fill;
 mod forward;
 pub mod freshness;
 pub mod headers;
-mod invalidation;
+pub mod invalidation;
 pub mod key;
 mod policy;
 pub mod range;

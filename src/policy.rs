@@ -11,6 +11,7 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const YEAR: Duration = Duration::from_secs(31_536_000);
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 
 /// Lifetimes, a [`KeyPolicy`], and what is forwarded: one of the profiles, and changes to it.
 ///
@@ -51,6 +52,7 @@ pub struct CachePolicy {
     key: KeyPolicy,
     freshness: FreshnessPolicy,
     forwarding: Forwarding,
+    tag_header: Option<HeaderName>,
 }
 
 /// RFC 9111, and the safe choice wherever it leaves room: no heuristics; an answer with `Set-Cookie` isn't
@@ -61,6 +63,7 @@ impl Default for CachePolicy {
             key: KeyPolicy::new(),
             freshness: FreshnessPolicy::default(),
             forwarding: Forwarding::Whole,
+            tag_header: Some(CACHE_TAG),
         }
     }
 }
@@ -128,6 +131,7 @@ impl CachePolicy {
             key,
             freshness: FreshnessPolicy::cloudfront(min, default, max),
             forwarding: Forwarding::Keyed,
+            tag_header: Some(CACHE_TAG),
         }
     }
 
@@ -261,6 +265,30 @@ impl CachePolicy {
         }
         self.freshness.error_ttls.insert(status.as_u16(), ttl);
         Ok(self)
+    }
+
+    /// The response field whose members are the response's tags, by which it can be
+    /// [invalidated](crate::invalidation::Invalidation::tag). Default: `Cache-Tag`; `None` for no tags.
+    ///
+    /// A comma-separated list; white space around a tag doesn't count, nor does case. What isn't 1 to 256 visible ASCII
+    /// characters is left out, and so is what comes after the fiftieth. The field reaches viewers as it is. What is stored already keeps
+    /// the tags that it was stored with.
+    ///
+    /// ```
+    /// use frontage::CachePolicy;
+    /// use http::HeaderName;
+    ///
+    /// let policy = CachePolicy::default().tag_header(Some(HeaderName::from_static("x-amz-meta-cache-tag")));
+    /// ```
+    #[must_use]
+    pub fn tag_header(mut self, name: Option<HeaderName>) -> Self {
+        self.tag_header = name;
+        self
+    }
+
+    /// The tags of a response.
+    pub(crate) fn tagged_by(&self) -> Option<&HeaderName> {
+        self.tag_header.as_ref()
     }
 
     /// How keys are made.

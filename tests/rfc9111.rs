@@ -37,7 +37,10 @@ async fn used_for(policy: CachePolicy, fields: Fields) -> Option<u64> {
         }
         for (name, value) in fields.iter().filter(|(name, _)| *name != "age") {
             let kept: Vec<_> = answer.headers.get_all(*name).iter().collect();
-            assert!(kept.iter().any(|kept| *kept == value), "{name} is kept for caches behind");
+            assert!(
+                kept.iter().any(|kept| *kept == value),
+                "{name} is kept for caches behind"
+            );
         }
         setup.clock.advance(SECOND);
     }

@@ -95,6 +95,13 @@ impl<St: Store> Asked<St> {
         self.facts.range = false;
     }
 
+    /// The epoch at which an answer's tags were invalidated, if that was after it was asked for and not after `since`, when
+    /// this request came.
+    pub(super) fn overtaken(&self, answer: &SharedAnswer, since: u64) -> Option<u64> {
+        let last = self.core.shared().invalidations.last_of_tags(&answer.tags);
+        (answer.epoch.number < last && last <= since).then_some(last)
+    }
+
     /// The epoch at which the address was last invalidated.
     pub(super) fn invalidated(&self) -> u64 {
         let key = self.settings.policy.key_policy();

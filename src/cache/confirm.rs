@@ -1,8 +1,9 @@
 //! A 304 from the origin confirms what is stored.
 
-use super::{CacheCore, own_fields, storing::Storing};
+use super::{CacheCore, lookup::standing, own_fields, storing::Storing};
 use crate::{
     headers::{APPENDED_SLOTS, http_date, merge_not_modified},
+    invalidation::Standing,
     store::{Expected, Head, Object, Part, Record, Store},
 };
 use http::{
@@ -47,13 +48,19 @@ pub(super) async fn confirm<St: Store>(
         Ok(accepted) => {
             let mut head = storing.head(old.status, &fields, &accepted);
             head.upstream_status = head.upstream_status.or_else(|| old.upstream_status.clone());
+            if storing.tags(not_modified).is_empty() {
+                head.tags = old.tags.clone();
+            }
             let shareable = accepted.usable;
             let confirmed = object.with_head(head);
             let expected = Expected::Version(object.version());
-            let stored = store
-                .swap(key, part, expected, Some(Record::Object(confirmed.clone())))
-                .await;
-            let (stored, shared) = (stored.unwrap_or(false), core.shared());
+            let shared = core.shared();
+            // What was invalidated meanwhile stays gone, whatever its validator says.
+            let stored = standing(shared, object) != Standing::Gone
+                && store
+                    .swap(key, part, expected, Some(Record::Object(confirmed.clone())))
+                    .await
+                    .unwrap_or(false);
             match shareable {
                 true if stored => shared.uncacheable.lift(key),
                 true => {}

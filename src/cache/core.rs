@@ -9,7 +9,7 @@ use crate::{
     coalesce::Coalescer,
     error::ConfigError,
     fill::Window,
-    invalidation::Invalidations,
+    invalidation::{Invalidations, Invalidator},
     key::{CacheKey, Namespace},
     store::{MemoryStore, Store},
 };
@@ -54,7 +54,7 @@ pub(super) struct Shared<St> {
     pub(super) uncacheable: Marks,
     /// Keys whose origin failed while something stale was at hand.
     pub(super) failing: Marks,
-    pub(super) invalidations: Invalidations,
+    pub(super) invalidations: Arc<Invalidations>,
     pub(super) limits: Limits,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -87,6 +87,12 @@ impl<St> CacheCore<St> {
     #[must_use]
     pub fn fetches(&self) -> usize {
         self.0.flights.in_flight()
+    }
+
+    /// A handle to invalidate what this core has stored or is fetching. See [`invalidation`](crate::invalidation).
+    #[must_use]
+    pub fn invalidator(&self) -> Invalidator {
+        Invalidator::new(self.0.invalidations.clone())
     }
 
     /// The store.
@@ -248,7 +254,7 @@ impl<St: Store> CacheCoreBuilder<St> {
             flights: Coalescer::new(self.max_fetches),
             uncacheable: Marks::new(),
             failing: Marks::new(),
-            invalidations: Invalidations::new(),
+            invalidations: Arc::new(Invalidations::new()),
             limits: Limits {
                 fetch_timeout: self.fetch_timeout,
                 collapse_timeout: self.collapse_timeout,

@@ -299,6 +299,8 @@ impl<St: Store> Led<St> {
             stored: false,
             detail: None,
             vary: storing.variant_of(&fields),
+            epoch: storing.epoch(),
+            tags: storing.tags(&fields),
             without: freshness::fields_of_one_viewer(&fields, self.settings.policy.freshness()),
             headers: fields,
         };

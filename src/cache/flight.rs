@@ -8,6 +8,7 @@ use crate::{
     body::{ResponseBody, StoredBody},
     coalesce::Landing,
     conditional,
+    epoch::Epoch,
     freshness::{Forward, Freshness},
     headers::remove_representation_metadata,
     key::{CacheKey, VariantKey},
@@ -24,7 +25,7 @@ pub(super) struct FlightKey {
     pub(super) head: bool,
     /// Known once a response said what it varies by.
     pub(super) variant: Option<VariantKey>,
-    /// When its address was last invalidated: what is asked for after that isn't what was fetched before.
+    /// When it was last invalidated: what is asked for after that isn't what was fetched before.
     pub(super) invalidated: u64,
 }
 
@@ -55,6 +56,9 @@ pub(super) struct SharedAnswer {
     pub(super) detail: Option<Detail>,
     /// Which requests it is for.
     pub(super) vary: Option<(Box<[HeaderName]>, VariantKey)>,
+    /// When it was asked for, and its tags: those who ask after an invalidation aren't answered by it.
+    pub(super) epoch: Epoch,
+    pub(super) tags: Box<str>,
 }
 
 impl SharedAnswer {

@@ -63,6 +63,8 @@ where
             First::Found(found, variant) => (found, variant),
             First::LookUp(look_up) => self.asked.look_up(look_up).await,
         };
+        let came_at = self.asked.core.shared().invalidations.epoch().number;
+        let mut overtaken = 0;
         for _ in 0..MAX_FLIGHTS {
             let forward = found.forward();
             match &found {
@@ -96,6 +98,7 @@ where
             }
             let flights = &self.asked.core.shared().flights;
             let mut flight = self.asked.flight_key(variant.clone());
+            flight.invalidated = flight.invalidated.max(overtaken);
             let joined = if self.asked.parts.method == Method::HEAD {
                 flights.follow(&flight).map(Joined::Follow)
             } else {
@@ -125,6 +128,11 @@ where
             match tokio::time::timeout(limit, follow).await {
                 Err(_elapsed) => return self.alone(found, forward, None).await,
                 Ok(Some(Outcome::Shared(answer, body))) => {
+                    if let Some(epoch) = self.asked.overtaken(&answer, came_at) {
+                        // Fetched anew, together with those that came after the invalidation, too.
+                        overtaken = epoch;
+                        continue;
+                    }
                     let own = answer.vary.as_ref().map(|(fields, key)| {
                         (VariantKey::of(fields, &self.asked.parts.headers), key)
                     });

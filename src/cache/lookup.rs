@@ -2,8 +2,9 @@
 
 use super::{core::Shared, settings::Settings};
 use crate::{
-    freshness::{self, Forward, Verdict},
+    freshness::{self, Forward, Freshness, Verdict},
     headers::RequestFacts,
+    invalidation::Standing,
     key::{CacheKey, VariantKey},
     store::{Object, Part, Record, Store},
 };
@@ -135,6 +136,19 @@ impl Found {
     }
 }
 
+/// Whether a stored object has been invalidated.
+#[inline]
+pub(super) fn standing<St>(core: &Shared<St>, object: &Object) -> Standing {
+    let (head, seen) = (object.head(), object.stamp());
+    let (standing, stamp) = core
+        .invalidations
+        .check(&head.address, &head.tags, head.epoch, seen);
+    if stamp != seen {
+        object.set_stamp(stamp);
+    }
+    standing
+}
+
 /// May a stored object be used, here and now?
 #[inline]
 pub(super) fn judge<St>(
@@ -144,15 +158,20 @@ pub(super) fn judge<St>(
     object: &Object,
     now: u64,
 ) -> Verdict {
-    let head = object.head();
-    match core
-        .invalidations
-        .check(&head.address, head.epoch, object.checked_epoch())
-    {
-        Some(epoch) => object.checked_at(epoch),
-        None => return Verdict::Refetch(Forward::Miss),
-    }
-    freshness::assess(&head.freshness, facts, settings.policy.freshness(), now)
+    let stored = &object.head().freshness;
+    let stale;
+    let stored = match standing(core, object) {
+        Standing::Current => stored,
+        Standing::Stale => {
+            stale = Freshness {
+                fresh_until: stored.fresh_until.min(now),
+                ..*stored
+            };
+            &stale
+        }
+        Standing::Gone => return Verdict::Refetch(Forward::Miss),
+    };
+    freshness::assess(stored, facts, settings.policy.freshness(), now)
 }
 
 impl Looked {

@@ -223,6 +223,7 @@ mod tests {
                     number: 1,
                 },
                 address: "".into(),
+                tags: Box::default(),
                 upstream_status: None,
             };
             let mut expected = headers.clone();

@@ -7,6 +7,7 @@ use crate::{
     forward,
     freshness::{self, Exchange, Freshness, Refusal, Storable},
     headers::{RequestFacts, content_length, http_date, remove_hop_by_hop},
+    invalidation::{Begun, tags_of},
     key::{CacheKey, VariantKey, Vary},
     store::{
         Epoch, Expected, Head, Object, Part, Record, Store, StoreWriter, Variant, Variants,
@@ -35,7 +36,7 @@ pub(super) struct Storing<St> {
     /// The request's fields: `Vary` selects by them.
     request: HeaderMap,
     address: Box<str>,
-    epoch: Epoch,
+    begun: Begun,
     requested_at: u64,
 }
 
@@ -66,7 +67,7 @@ impl<St: Store> Storing<St> {
             facts: *facts,
             request: parts.headers.clone(),
             address: settings.policy.key_policy().address(&uri, &parts.headers),
-            epoch: shared.invalidations.epoch(),
+            begun: shared.invalidations.begin(),
             requested_at: shared.clock.now(),
         }
     }
@@ -95,6 +96,17 @@ impl<St: Store> Storing<St> {
 
     pub(super) fn key(&self) -> &CacheKey {
         &self.key
+    }
+
+    /// The epoch of invalidation at which the request went out.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.begun.epoch()
+    }
+
+    /// The tags of a response.
+    pub(super) fn tags(&self, response: &HeaderMap) -> Box<str> {
+        let name = self.settings.policy.tagged_by();
+        name.map_or_else(Box::default, |name| tags_of(response, name))
     }
 
     /// The request's fields.
@@ -174,8 +186,9 @@ impl<St: Store> Storing<St> {
             status,
             headers,
             freshness: accepted.freshness,
-            epoch: self.epoch,
+            epoch: self.epoch(),
             address: self.address.clone(),
+            tags: self.tags(response),
             upstream_status,
         }
     }
@@ -196,6 +209,7 @@ impl<St: Store> Storing<St> {
             .as_ref()
             .map_or(Part::Index, |variant| Part::Variant(variant.id));
         let head = self.head(status, response, accepted);
+        let tags = head.tags.clone();
         let writer =
             self.shared()
                 .store
@@ -205,6 +219,9 @@ impl<St: Store> Storing<St> {
             key: self.key.clone(),
             writer,
             variant,
+            begun: self.begun.clone(),
+            address: self.address.clone(),
+            tags,
             announced: announced_length(status, response),
             written: 0,
             usable: accepted.usable,
@@ -223,6 +240,9 @@ pub(super) struct Storage<St: Store> {
     key: CacheKey,
     writer: St::Writer,
     variant: Option<Variant>,
+    begun: Begun,
+    address: Box<str>,
+    tags: Box<str>,
     announced: Option<u64>,
     written: u64,
     usable: bool,
@@ -270,8 +290,14 @@ impl<St: Store> Storage<St> {
         }
     }
 
-    /// Makes it visible: the object first, then its place in the index.
+    /// Makes it visible, unless it has been invalidated since it was asked for: the object first, then its place in the index.
     pub(super) async fn commit(mut self, trailers: Option<HeaderMap>) -> Option<Object> {
+        let invalidations = &self.core.shared().invalidations;
+        if invalidations.is_gone(&self.address, &self.tags, self.begun.epoch()) {
+            tracing::debug!(key = %self.key, "invalidated before its end: not stored");
+            self.writer.discard(trailers.as_ref());
+            return None;
+        }
         let committed = poll_fn(|cx| self.writer.poll_commit(cx, trailers.as_ref())).await;
         let object = match committed {
             Ok(object) => object?,
@@ -401,7 +427,7 @@ impl<St: Store> StoreAnswer for Storing<St> {
     fn is_overtaken(&self) -> bool {
         self.shared()
             .invalidations
-            .invalidated_since(&self.address, self.epoch)
+            .invalidated_since(&self.address, self.epoch())
     }
 
     fn begin(
@@ -409,7 +435,7 @@ impl<St: Store> StoreAnswer for Storing<St> {
         status: StatusCode,
         response: &HeaderMap,
     ) -> Option<Box<dyn Tee>> {
-        self.epoch = self.shared().invalidations.epoch();
+        self.begun = self.shared().invalidations.begin();
         let mut fields = response.clone();
         remove_hop_by_hop(&mut fields);
         let accepted = self.judge(status, &fields).ok()?;

@@ -145,7 +145,8 @@ fn storable_rfc(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Sto
     if said.private.is_whole() {
         return Err(Refusal::Private);
     }
-    let lifted = said.public || said.s_maxage.is_present();
+    // One that lets nobody use it unasked, or can't be read, lifts nothing: a minimum TTL would have it used all the same.
+    let lifted = said.public || said.s_maxage.seconds().is_some_and(|seconds| seconds > 0);
     if request.authorization
         && !(lifted || (said.must_revalidate && !policy.cookies_are_credentials))
     {

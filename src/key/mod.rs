@@ -11,7 +11,7 @@ mod vary;
 pub use policy::{AcceptEncoding, Cookies, KeyPolicy, Query};
 pub use vary::{VariantKey, Vary};
 
-pub(crate) use normalize::corrected_host;
+pub(crate) use normalize::{canonical_host, comparable, corrected_host};
 
 use foldhash::quality::RandomState;
 use std::{

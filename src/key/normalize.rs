@@ -1,6 +1,7 @@
 //! The authority and the address of a request in canonical form.
 
 use http::{HeaderMap, HeaderValue, Uri, header, uri::Authority};
+use std::fmt::Write;
 
 /// Gives the pieces of the authority in canonical form to `write`, in order: lower case, without the default port.
 ///
@@ -76,6 +77,51 @@ pub(super) fn authority_text(uri: &Uri, headers: &HeaderMap) -> String {
     // A Host may be anything.
     String::from_utf8(text)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// A host, perhaps with a port, in canonical form; `None` when it can't be one.
+pub(crate) fn canonical_host(host: &str) -> Option<String> {
+    let host: Authority = host.parse().ok()?;
+    if host.as_str().contains(['@', '*']) {
+        return None;
+    }
+    let mut headers = HeaderMap::new();
+    headers.insert(header::HOST, HeaderValue::from_str(host.as_str()).ok()?);
+    Some(authority_text(&Uri::default(), &headers))
+}
+
+/// A path, perhaps with a query, in the form in which addresses are compared: what is unsafe by RFC 1738 section 2.2 is
+/// percent-encoded, and the digits of an encoding are in upper case.
+pub(crate) fn comparable(target: &str) -> String {
+    let mut text = String::with_capacity(target.len());
+    let mut rest = target.as_bytes();
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        match byte {
+            b'%' => {
+                text.push('%');
+                if let [high, low, behind @ ..] = rest
+                    && high.is_ascii_hexdigit()
+                    && low.is_ascii_hexdigit()
+                {
+                    text.extend([*high, *low].map(|digit| char::from(digit.to_ascii_uppercase())));
+                    rest = behind;
+                }
+            }
+            b'"' | b'#' | b'<' | b'>' | b'[' | b'\\' | b']' | b'^' | b'`' | b'{' | b'|' | b'}'
+            | b'~' => {
+                encode(&mut text, byte);
+            }
+            0x21..=0x7e => text.push(char::from(byte)),
+            _ => encode(&mut text, byte),
+        }
+    }
+    text
+}
+
+fn encode(text: &mut String, byte: u8) {
+    // Writing to a string never fails.
+    let _ok = write!(text, "%{byte:02X}");
 }
 
 /// The `Host` that a request should have by its URI, where it has another one: the URI's authority counts, and whoever

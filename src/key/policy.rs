@@ -361,7 +361,8 @@ impl KeyPolicy {
         key
     }
 
-    /// The address by which what a request names is invalidated: authority, path and query, as far as they count.
+    /// The address by which what a request names is invalidated: authority, path and query, as far as they count, and in the
+    /// form in which they are compared. The first slash begins the path.
     pub(crate) fn address(&self, uri: &Uri, headers: &HeaderMap) -> Box<str> {
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         self.address_of(&normalize::authority_text(uri, headers), target)
@@ -380,14 +381,21 @@ impl KeyPolicy {
     }
 
     fn address_of(&self, authority: &str, target: &str) -> Box<str> {
-        let authority = if self.authority { authority } else { "" };
+        let authority = match authority {
+            _ if !self.authority => "",
+            // None is one of its own: an address without any is that of all hosts.
+            "" => " ",
+            authority => authority,
+        };
+        // A Host may be anything.
+        let authority = authority.replace('/', "\\");
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, self.query.forwarded(Some(query))),
             None => (target, None),
         };
         match query {
-            Some(query) => format!("{authority}{path}?{query}"),
-            None => format!("{authority}{path}"),
+            Some(query) => authority + &normalize::comparable(&format!("{path}?{query}")),
+            None => authority + &normalize::comparable(path),
         }
         .into_boxed_str()
     }

@@ -142,6 +142,10 @@ impl StoreWriter for Box<dyn StoreWriter> {
         (**self).poll_commit(cx, trailers)
     }
 
+    fn discard(&mut self, trailers: Option<&HeaderMap>) {
+        (**self).discard(trailers);
+    }
+
     fn fail(&mut self, error: BodyError) {
         (**self).fail(error);
     }

@@ -567,6 +567,11 @@ impl StoreWriter for MemoryWriter {
         Poll::Ready(Ok(object))
     }
 
+    fn discard(&mut self, trailers: Option<&HeaderMap>) {
+        self.kept = None;
+        self.fill.finish(trailers.cloned());
+    }
+
     fn fail(&mut self, error: BodyError) {
         self.kept = None;
         self.fill.fail(error);

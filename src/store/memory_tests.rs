@@ -33,6 +33,7 @@ fn head(announced: Option<u64>) -> Head {
             number: 1,
         },
         address: "a/b".into(),
+        tags: Box::default(),
         upstream_status: None,
     }
 }

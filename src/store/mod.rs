@@ -153,6 +153,9 @@ pub trait StoreWriter: Send + Unpin + 'static {
         trailers: Option<&HeaderMap>,
     ) -> Poll<Result<Option<Object>, StoreError>>;
 
+    /// The clean end of what isn't to be kept after all: readers see the end, nothing is stored, and what was there stays.
+    fn discard(&mut self, trailers: Option<&HeaderMap>);
+
     /// The end before time: readers get `error`, nothing is stored.
     fn fail(&mut self, error: BodyError);
 

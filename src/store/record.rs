@@ -84,6 +84,8 @@ pub struct Head {
     pub epoch: Epoch,
     /// Authority, path and query, by which it is invalidated.
     pub address: Box<str>,
+    /// Its tags, by which it is invalidated, too: in lower case, with commas between them.
+    pub tags: Box<str>,
     /// The upstream caches' `Cache-Status`.
     pub upstream_status: Option<HeaderValue>,
 }
@@ -113,7 +115,7 @@ impl Head {
         let names: usize = self.headers.keys().map(|name| name.as_str().len()).sum();
         // An entry of the map, and its share of the index.
         let table = self.headers.capacity() * (104 + 8);
-        (size_of::<Self>() + values + names + table + self.address.len()) as u64
+        (size_of::<Self>() + values + names + table + self.address.len() + self.tags.len()) as u64
     }
 }
 
@@ -126,8 +128,8 @@ struct ObjectParts {
     version: Version,
     head: Head,
     body: BodySource,
-    /// The number of the epoch at which it was last seen not to be invalidated: in this process only, 0 before.
-    checked_epoch: AtomicU64,
+    /// What its last check for invalidation left: in this process only, 0 before.
+    stamp: AtomicU64,
     /// What a store charges for it, until the last holder drops it.
     _charge: Option<Charge>,
 }
@@ -152,7 +154,7 @@ impl Object {
             version,
             head,
             body,
-            checked_epoch: AtomicU64::new(0),
+            stamp: AtomicU64::new(0),
             _charge: charge,
         }))
     }
@@ -181,12 +183,13 @@ impl Object {
         &self.0.body
     }
 
-    pub(crate) fn checked_epoch(&self) -> u64 {
-        self.0.checked_epoch.load(Ordering::Relaxed)
+    #[inline]
+    pub(crate) fn stamp(&self) -> u64 {
+        self.0.stamp.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn checked_at(&self, epoch: u64) {
-        self.0.checked_epoch.store(epoch, Ordering::Relaxed);
+    pub(crate) fn set_stamp(&self, stamp: u64) {
+        self.0.stamp.store(stamp, Ordering::Relaxed);
     }
 }
 

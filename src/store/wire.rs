@@ -135,6 +135,7 @@ fn write_head(out: &mut Vec<u8>, head: &Head) {
     }
     out.push(flags);
     write_bytes(out, head.address.as_bytes());
+    write_bytes(out, head.tags.as_bytes());
     match &head.upstream_status {
         None => out.push(0),
         Some(value) => {
@@ -175,9 +176,8 @@ fn read_head(reader: &mut Reader<'_>) -> Result<Head, RecordError> {
         stale_while_revalidate,
         stale_if_error,
     };
-    let address = std::str::from_utf8(reader.bytes()?)
-        .map_err(|_| RecordError)?
-        .into();
+    let address = reader.text()?;
+    let tags = reader.text()?;
     let upstream_status = match reader.byte()? {
         0 => None,
         1 => Some(reader.value()?),
@@ -189,6 +189,7 @@ fn read_head(reader: &mut Reader<'_>) -> Result<Head, RecordError> {
         freshness,
         epoch,
         address,
+        tags,
         upstream_status,
     })
 }
@@ -230,6 +231,11 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    fn text(&mut self) -> Result<Box<str>, RecordError> {
+        let text = std::str::from_utf8(self.bytes()?).map_err(|_| RecordError)?;
+        Ok(text.into())
+    }
+
     fn name(&mut self) -> Result<HeaderName, RecordError> {
         HeaderName::from_bytes(self.bytes()?).map_err(|_| RecordError)
     }
@@ -259,6 +265,7 @@ mod tests {
             times in any::<[u64; 7]>(),
             flags in any::<[bool; 3]>(),
             address in ".{0,20}",
+            tags in "[!-~]{0,20}",
             upstream in prop::option::of("[ -~]{0,20}"),
         ) -> Head {
             let mut headers = HeaderMap::new();
@@ -276,6 +283,7 @@ mod tests {
                 freshness,
                 epoch: Epoch { sequence: times[3], number: times[4] },
                 address: address.into(),
+                tags: tags.into(),
                 upstream_status: upstream.map(|value| value.parse().unwrap()),
             }
         }

@@ -570,3 +570,29 @@ fn how_long_a_response_may_be_used_stale() {
         assert_eq!(windows, expected, "{cache_control} {status}");
     }
 }
+
+#[test]
+fn an_s_maxage_that_allows_nothing_lifts_no_ban() {
+    let policy = FreshnessPolicy {
+        min_ttl: Duration::from_secs(60),
+        ..FreshnessPolicy::default()
+    };
+    for (field, refusal) in [
+        ("authorization", Refusal::Authorization),
+        ("cookie", Refusal::Cookie),
+    ] {
+        for (cache_control, expected) in [
+            ("s-maxage=x", Err(refusal)),
+            ("s-maxage=0", Err(refusal)),
+            ("s-maxage=1", Ok(60)),
+            ("public, s-maxage=0", Ok(60)),
+        ] {
+            let case = Case {
+                request: &[(field, "a=b")],
+                response: &[("cache-control", cache_control)],
+                ..Case::default()
+            };
+            assert_eq!(judge(&case, &policy), expected, "{cache_control} {field}");
+        }
+    }
+}
