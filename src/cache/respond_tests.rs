@@ -305,3 +305,13 @@ fn a_part_that_can_not_be_read_leaves_the_fields_as_they_were() {
         assert_eq!(headers, whole);
     }
 }
+
+#[test]
+fn a_range_that_the_whole_was_said_to_be_is_not_said_of_its_parts() {
+    let mut headers = fields(1000);
+    set(&mut headers, header::CONTENT_RANGE, "bytes 0-999/1000");
+    let parts = Selected::Parts(vec![1..2, 500..600]);
+    let (status, _) = cut(&mut headers, parts, 1000, |_| Some(StoredBody::empty())).unwrap();
+    assert_eq!(status, StatusCode::PARTIAL_CONTENT);
+    assert!(!headers.contains_key(header::CONTENT_RANGE));
+}
