@@ -7,7 +7,14 @@
 //!
 //! # Figures
 //!
-//! FIGURES
+//! 2026-11-21, two cores, glibc's allocator, in the bench profile, other work beside it (times vary by a third). Issuing with 100,000
+//! objects stored: a path 0.26 µs, a prefix 1.06 µs, a tag 0.31 µs, everything 0.21 µs. In instructions:
+//!
+//! | in force | a hit, stamped | of none | at most | met | checked again |
+//! |---|---|---|---|---|---|
+//! | 0 | 3,268 | 1.000 | 1.05 | yes | 4,282 |
+//! | 100 | 3,268 | 1.000 | 1.05 | yes | 4,565 |
+//! | 10,000 | 3,268 | 1.000 | 1.05 | yes | 4,598 |
 //!
 //! # How it is measured
 //!

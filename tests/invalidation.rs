@@ -24,10 +24,15 @@ use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt;
 use std::{
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
+
+type Counter = Arc<AtomicUsize>;
 
 /// A cache over a handler, and what invalidates it.
 struct Edge {
@@ -478,6 +483,58 @@ async fn a_304_does_not_bring_back_what_is_gone() {
     );
     assert!(!edge.ask("http://h/a").await.cache.is_hit());
     assert!(!edge.seen.last().headers.contains_key("if-none-match"));
+}
+
+/// Judged before an invalidation, sent out after it.
+#[tokio::test]
+async fn a_304_to_what_was_judged_before_does_not_bring_it_back() {
+    let edge = Edge::new(CachePolicy::default(), 1 << 20, fresh);
+    edge.ask("http://h/a").await;
+    edge.clock.advance(Duration::from_secs(601));
+    let alone = request("GET", "http://h/a", &[("cookie", "a=b")]);
+    let judged = edge.service.clone().call(alone);
+    edge.path("/a");
+    let answer = judged.await.unwrap();
+    assert!(edge.seen.last().headers.contains_key("if-none-match"));
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "x");
+    assert!(!edge.ask("http://h/a").await.cache.is_hit());
+}
+
+/// Nobody knows the tags of an answer before it comes.
+#[tokio::test]
+async fn those_who_asked_before_a_tag_was_invalidated_share_the_answer_and_the_others_the_next() {
+    let (gate, count) = (Arc::new(tokio::sync::Semaphore::new(0)), Counter::default());
+    let held = gate.clone();
+    let edge = Edge::new(CachePolicy::default(), 1 << 20, move |_| {
+        let (gate, number) = (held.clone(), count.fetch_add(1, Ordering::SeqCst));
+        async move {
+            gate.acquire().await.unwrap().forget();
+            response(&FIELDS, number.to_string())
+        }
+    });
+    let five = || {
+        let ask_one = || {
+            let service = edge.service.clone();
+            tokio::spawn(async move { ask(&service, get("http://h/a")).await })
+        };
+        [(); 5].map(|()| ask_one())
+    };
+    let before = five();
+    until(|| edge.seen.count() == 1).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    edge.tag("news");
+    let after = five();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    gate.add_permits(1);
+    for answer in before {
+        assert_eq!(answer.await.unwrap().body, b"0");
+    }
+    gate.add_permits(1);
+    for answer in after {
+        assert_eq!(answer.await.unwrap().body, b"1");
+    }
+    assert_eq!(edge.seen.count(), 2);
+    assert_eq!(edge.ask("http://h/a").await.body, b"1");
 }
 
 /// A store behind `DynStore` keeps what was there, too, when it is told to discard.

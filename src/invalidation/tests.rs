@@ -161,6 +161,31 @@ fn over_the_bounds_more_is_invalidated_and_never_less() {
 }
 
 #[test]
+fn what_was_checked_is_not_outdated_by_what_folds_later() {
+    let invalidations = Invalidations::new();
+    let before = invalidations.epoch();
+    let most = trie::PREFIXES;
+    let issue = |number: usize| invalidations.issue(&path(&format!("/prefix/{number}/*")));
+    (0..most).for_each(|number| drop(issue(number)));
+    let addresses = (0..most).map(|number| format!("h/prefix/{number}x"));
+    let checked: Vec<_> = addresses
+        .map(|address| {
+            let (standing, stamp) = invalidations.check(&address, "", before, 0);
+            assert_eq!(standing, Standing::Current);
+            (address, stamp)
+        })
+        .collect();
+    issue(most);
+    let mut by_folding = 0;
+    for (address, stamp) in checked {
+        let standing = |stamp| invalidations.check(&address, "", before, stamp).0;
+        by_folding += usize::from(standing(0) == Standing::Gone);
+        assert_eq!(standing(stamp), Standing::Current, "{address}");
+    }
+    assert!(by_folding > 0);
+}
+
+#[test]
 fn everything_leaves_nothing_else_to_remember() {
     let invalidations = Invalidations::new();
     let before = invalidations.epoch();
