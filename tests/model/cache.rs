@@ -125,7 +125,7 @@ impl Profile {
         heuristic: true,
         stores_set_cookie: true,
         cookies_are_credentials: false,
-        staleness: false,
+        staleness: true,
     };
 
     /// `CachePolicy::default`.
@@ -133,7 +133,7 @@ impl Profile {
         heuristic: false,
         stores_set_cookie: false,
         cookies_are_credentials: true,
-        staleness: false,
+        staleness: true,
     };
 }
 
@@ -202,6 +202,8 @@ pub(crate) struct Cache {
     stored: Vec<Stored>,
     /// Keys whose responses are known not to be stored, and since when.
     marked: Vec<(String, u64)>,
+    /// Keys whose origin failed while something stale was at hand, and when.
+    failing: Vec<(String, u64)>,
 }
 
 impl Cache {
@@ -210,6 +212,7 @@ impl Cache {
             profile,
             stored: Vec::new(),
             marked: Vec::new(),
+            failing: Vec::new(),
         }
     }
 
@@ -231,10 +234,19 @@ impl Cache {
 
         let now = origin.now();
         let (chosen, absent) = self.choose(request);
-        let (verdict, fwd) = match chosen {
+        let (mut verdict, fwd) = match chosen {
             Some(at) => self.judge(&self.stored[at], request, now),
             None => (Verdict::Fetch, absent),
         };
+        // Choice (`CachePolicy::stale_retry`): an origin that failed isn't asked again for 10 s.
+        let failed_lately = self.is_failing(&key_of(request, &request.target), now);
+        if let Some(at) = chosen
+            && verdict == Verdict::Validate
+            && failed_lately
+            && self.may_stand_in(&self.stored[at], request, now)
+        {
+            verdict = Verdict::Use;
+        }
         if let (Some(at), Verdict::Use | Verdict::UseAndRefresh) = (chosen, verdict) {
             let stored = self.stored[at].clone();
             let answer = Answer {
@@ -245,7 +257,8 @@ impl Cache {
                     ..Status::default()
                 },
             };
-            if verdict == Verdict::UseAndRefresh {
+            let asks_only_if_cached = Asked::of(request).only_if_cached;
+            if verdict == Verdict::UseAndRefresh && !failed_lately && !asks_only_if_cached {
                 // RFC 5861 section 3: "while asynchronously revalidating". The viewer's own conditions stay out of it.
                 let mut refresh = request.clone();
                 refresh.method = "GET";
@@ -319,7 +332,9 @@ impl Cache {
         // Section 5.2.1.1. Choice (`assess`): 0 asks the origin whatever the age; what can't be read, too.
         let young_enough = match asked.max_age {
             Seconds::Absent => true,
-            Seconds::Of(seconds) => seconds > 0 && age <= millis(seconds),
+            // RFC 8246 section 2.
+            Seconds::Of(0) => said.immutable && fresh,
+            Seconds::Of(seconds) => age <= millis(seconds),
             Seconds::Unreadable => false,
         };
         // Section 5.2.1.3.
@@ -340,6 +355,11 @@ impl Cache {
             return (Verdict::Validate, reason);
         }
         let stale_for = stored.stale_for(now);
+        // RFC 5861 section 3.
+        let may_be_stale = self.profile.staleness && !is_error(stored.status);
+        if may_be_stale && within(said.stale_while_revalidate, stale_for) {
+            return (Verdict::UseAndRefresh, reason);
+        }
         // Section 5.2.1.2.
         let accepted = match asked.max_stale {
             MaxStale::Absent => false,
@@ -348,10 +368,6 @@ impl Cache {
         };
         if accepted {
             return (Verdict::Use, "");
-        }
-        // RFC 5861 section 3.
-        if self.profile.staleness && within(said.stale_while_revalidate, stale_for) {
-            return (Verdict::UseAndRefresh, reason);
         }
         (Verdict::Validate, reason)
     }
@@ -401,18 +417,18 @@ impl Cache {
 
         // RFC 5861 section 4: "when an error is encountered", and that is 500, 502, 503, 504 or none at all.
         let error = match &came {
-            Ok(response) => [500, 502, 503, 504].contains(&response.status),
+            Ok(response) => is_error(response.status),
             Err(Failed) => true,
         };
         if self.profile.staleness
             && error
-            && let Some(stored) = validate.map(|at| &self.stored[at])
+            && let Some(at) = validate
         {
-            let said = Said::of(&stored.fields);
-            if stored.lifetime <= stored.age(received_at)
-                && !said.forbids_stale()
-                && within(said.stale_if_error, stored.stale_for(received_at))
-            {
+            self.failing.push((key.clone(), received_at));
+            // Choice (`cache`, "Stale answers"): an error replaces nothing that is still used, whatever its own lifetime.
+            let stored = &self.stored[at];
+            let still_used = self.judge(stored, request, received_at).0 == Verdict::UseAndRefresh;
+            if still_used || self.may_stand_in(stored, request, received_at) {
                 return Ok(Answer {
                     response: present(stored, request, received_at),
                     status: Status::forwarded(fwd),
@@ -420,6 +436,9 @@ impl Cache {
             }
         }
         let response = came?;
+        if !error {
+            self.failing.retain(|(failing, _)| *failing != key);
+        }
         if let Some(at) = validate
             && conditional
             && response.status == 304
@@ -521,7 +540,8 @@ impl Cache {
         }
         // Section 3.5: must-revalidate, public and s-maxage allow it.
         let strict = self.profile.cookies_are_credentials;
-        let lifted = said.public || said.s_maxage != Seconds::Absent;
+        // Choice: one that lets nobody use it unasked lifts nothing.
+        let lifted = said.public || matches!(said.s_maxage, Seconds::Of(seconds) if seconds > 0);
         if request.fields.has("authorization") && !(lifted || (said.must_revalidate && !strict)) {
             return Err(Refusal::Request);
         }
@@ -709,6 +729,32 @@ impl Cache {
             }
         }
         Ok(Answer { response, status })
+    }
+
+    /// RFC 5861 section 4, and what the request asks (RFC 9111 sections 5.2.1.1 and 5.2.1.3).
+    fn may_stand_in(&self, stored: &Stored, request: &Request, now: u64) -> bool {
+        let (said, asked) = (Said::of(&stored.fields), Asked::of(request));
+        let young_enough = match asked.max_age {
+            Seconds::Absent => true,
+            Seconds::Of(seconds) => seconds > 0 && stored.age(now) <= millis(seconds),
+            Seconds::Unreadable => false,
+        };
+        let long_enough = match asked.min_fresh {
+            Seconds::Absent => true,
+            Seconds::Of(seconds) => stored.ttl(now) >= signed(millis(seconds)),
+            Seconds::Unreadable => false,
+        };
+        let is_stale = stored.lifetime <= stored.age(now);
+        let is_allowed = !said.forbids_stale() && said.no_cache != Scope::Whole;
+        let is_asked = young_enough && long_enough && !asked.no_cache;
+        let window = within(said.stale_if_error, stored.stale_for(now));
+        let may_be_stale = self.profile.staleness && !is_error(stored.status);
+        may_be_stale && is_stale && is_allowed && is_asked && window
+    }
+
+    fn is_failing(&self, key: &str, now: u64) -> bool {
+        let since = self.failing.iter().rfind(|(failing, _)| failing == key);
+        since.is_some_and(|(_, since)| (*since..since + 10_000).contains(&now))
     }
 
     /// Choice (`cache`, "What runs alone"): a mark lasts for two minutes, and ends when the clock is set back.
@@ -1056,6 +1102,11 @@ fn resolve(request: &Request, reference: &str) -> Option<String> {
     })
 }
 
+/// RFC 5861 section 4. Choice: none of these is used stale itself.
+fn is_error(status: u16) -> bool {
+    [500, 502, 503, 504].contains(&status)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seconds {
     Absent,
@@ -1087,6 +1138,7 @@ struct Said {
     must_revalidate: bool,
     proxy_revalidate: bool,
     must_understand: bool,
+    immutable: bool,
     max_age: Seconds,
     s_maxage: Seconds,
     stale_while_revalidate: Seconds,
@@ -1105,6 +1157,7 @@ impl Said {
             must_revalidate: has("must-revalidate"),
             proxy_revalidate: has("proxy-revalidate"),
             must_understand: has("must-understand"),
+            immutable: has("immutable"),
             max_age: seconds(&directives, "max-age"),
             s_maxage: seconds(&directives, "s-maxage"),
             stale_while_revalidate: seconds(&directives, "stale-while-revalidate"),
@@ -1273,7 +1326,8 @@ fn members<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
 /// Whether a time is within a window of RFC 5861.
 fn within(window: Seconds, time: u64) -> bool {
     match window {
-        Seconds::Of(seconds) => time <= millis(seconds),
+        // Choice: 0 is no window, not even at its one moment.
+        Seconds::Of(seconds) => seconds > 0 && time <= millis(seconds),
         Seconds::Absent | Seconds::Unreadable => false,
     }
 }

@@ -195,7 +195,7 @@ fn the_model_uses_stale_answers_within_the_windows_of_rfc_5861() {
         ("max-age=10", 0),
         ("max-age=10, stale-while-revalidate=5", 6),
         ("max-age=10, stale-if-error=7", 8),
-        ("max-age=10, stale-if-error=0", 1),
+        ("max-age=10, stale-if-error=0", 0),
         ("max-age=10, stale-if-error=7, stale-while-revalidate=3", 8),
         ("max-age=10, stale-if-error=7, must-revalidate", 0),
         ("max-age=10, stale-while-revalidate=7, proxy-revalidate", 0),
@@ -205,6 +205,7 @@ fn the_model_uses_stale_answers_within_the_windows_of_rfc_5861() {
         assert_eq!(stale_for(cache_control, false).0, 0, "{cache_control}");
         let (came, asked) = stale_for(cache_control, true);
         assert_eq!(came, seconds, "{cache_control}");
-        assert_eq!(u64::from(asked), seconds + 1, "{cache_control}");
+        // Once as it fails, and once when the window is over: not in the 10 s between.
+        assert_eq!(u64::from(asked), seconds.min(1) + 1, "{cache_control}");
     }
 }
