@@ -4,7 +4,7 @@ use crate::{
     error::ConfigError,
     forward::Forwarding,
     freshness::FreshnessPolicy,
-    key::{AcceptEncoding, Cookies, KeyPolicy, Query},
+    key::{AcceptEncoding, Cookies, KeyPolicy, ListOrder, Query},
 };
 use http::{HeaderName, StatusCode, header};
 use std::time::Duration;
@@ -195,6 +195,15 @@ impl CachePolicy {
     #[must_use]
     pub fn targeted_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.freshness.targeted_fields = names.into_iter().collect();
+        self
+    }
+
+    /// Whether the order of members counts in request fields that rank them (`Accept-Language` and such), where `Vary` names
+    /// one of these: `en, de` and `de, en` then select different variants. Default: it does, since many servers break ties by
+    /// it; in [`rfc9111`](Self::rfc9111) it doesn't, as RFC 9111 section 4.1 allows.
+    #[must_use]
+    pub fn list_order(mut self, order: ListOrder) -> Self {
+        self.freshness.list_order = order;
         self
     }
 

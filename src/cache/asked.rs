@@ -49,8 +49,10 @@ impl<St: Store> Asked<St> {
 
     pub(super) async fn look_up(&self, mut look_up: LookUp<St>) -> (Found, Option<VariantKey>) {
         let core = self.core.shared();
+        let order = self.settings.policy.freshness().list_order();
         let looked =
-            poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, &self.parts.headers)).await;
+            poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, &self.parts.headers, order))
+                .await;
         let variant = looked.variant.clone();
         let now = core.clock.now();
         let verdict = looked

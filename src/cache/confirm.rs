@@ -4,6 +4,7 @@ use super::{CacheCore, lookup::standing, own_fields, storing::Storing};
 use crate::{
     headers::{APPENDED_SLOTS, http_date, merge_not_modified},
     invalidation::Standing,
+    key::Vary,
     store::{Expected, Head, Object, Part, Record, Store},
 };
 use http::{
@@ -56,11 +57,23 @@ pub(super) async fn confirm<St: Store>(
             let expected = Expected::Version(object.version());
             let shared = core.shared();
             // What was invalidated meanwhile stays gone, whatever its validator says.
-            let stored = standing(shared, object) != Standing::Gone
-                && store
-                    .swap(key, part, expected, Some(Record::Object(confirmed.clone())))
+            let stored = if standing(shared, object) == Standing::Gone {
+                false
+            } else if Vary::of(&old.headers) == Vary::of(&fields) {
+                let record = Some(Record::Object(confirmed.clone()));
+                let swapped = store
+                    .swap(key, part, expected, record)
                     .await
                     .unwrap_or(false);
+                if swapped {
+                    storing.redate(part, &fields).await;
+                }
+                swapped
+            } else {
+                // It is for other requests than those that its place is for.
+                let removed = store.swap(key, part, expected, None).await;
+                removed.unwrap_or(false) && storing.place(confirmed.clone(), part, &fields).await
+            };
             match shareable {
                 true if stored => shared.uncacheable.lift(key),
                 true => {}
@@ -86,6 +99,7 @@ pub(super) async fn confirm<St: Store>(
             let head = Head {
                 headers,
                 upstream_status,
+                freshness: storing.validated(&fields, old.freshness),
                 ..old.clone()
             };
             Confirmed {

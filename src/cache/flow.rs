@@ -134,7 +134,9 @@ where
                         continue;
                     }
                     let own = answer.vary.as_ref().map(|(fields, key)| {
-                        (VariantKey::of(fields, &self.asked.parts.headers), key)
+                        let order = self.asked.settings.policy.freshness().list_order();
+                        let own = VariantKey::of(fields, &self.asked.parts.headers, order);
+                        (own, key)
                     });
                     match (own, body) {
                         (Some((own, key)), _) if own != *key => {

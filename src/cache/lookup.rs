@@ -5,7 +5,7 @@ use crate::{
     freshness::{self, Forward, Freshness, Verdict},
     headers::RequestFacts,
     invalidation::Standing,
-    key::{CacheKey, VariantKey},
+    key::{CacheKey, ListOrder, VariantKey},
     store::{Object, Part, Record, Store},
 };
 use http::HeaderMap;
@@ -68,6 +68,7 @@ impl<St: Store> LookUp<St> {
         store: &St,
         key: &CacheKey,
         request: &HeaderMap,
+        order: ListOrder,
     ) -> Poll<Looked> {
         loop {
             let record = match ready!(Pin::new(&mut self.get).poll(cx)) {
@@ -89,7 +90,7 @@ impl<St: Store> LookUp<St> {
                     forward: Forward::VaryMiss,
                     ..Looked::NOTHING
                 },
-                (Some(Record::Variants(variants)), None) => match variants.select(request) {
+                (Some(Record::Variants(variants)), None) => match variants.select(request, order) {
                     Some(selected) => {
                         self.variant = Some(selected.key.clone());
                         self.part = Part::Variant(selected.id);
@@ -104,7 +105,7 @@ impl<St: Store> LookUp<St> {
                         variant: variants
                             .list
                             .first()
-                            .map(|newest| VariantKey::of(&newest.fields, request)),
+                            .map(|newest| VariantKey::of(&newest.fields, request, order)),
                         forward: Forward::VaryMiss,
                         ..Looked::NOTHING
                     },

@@ -123,6 +123,7 @@ where
             &core.store,
             &key,
             &parts.headers,
+            self.settings.policy.freshness().list_order(),
         );
         let first = match looked {
             Poll::Pending => First::LookUp(look_up),

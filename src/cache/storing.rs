@@ -6,7 +6,7 @@ use crate::{
     error::BodyError,
     forward,
     freshness::{self, Exchange, Freshness, Refusal, Storable},
-    headers::{RequestFacts, content_length, http_date, remove_hop_by_hop},
+    headers::{RequestFacts, content_length, date_of, http_date, remove_hop_by_hop},
     invalidation::{Begun, tags_of},
     key::{CacheKey, VariantKey, Vary},
     store::{
@@ -161,7 +161,8 @@ impl<St: Store> Storing<St> {
         }
         match Vary::of(response) {
             Vary::Fields(fields) => {
-                let key = VariantKey::of(&fields, &self.request);
+                let order = self.settings.policy.freshness().list_order();
+                let key = VariantKey::of(&fields, &self.request, order);
                 Some((fields, key))
             }
             Vary::None | Vary::Any => None,
@@ -193,6 +194,63 @@ impl<St: Store> Storing<St> {
         }
     }
 
+    /// Puts an object that was stored at `from` where the requests are that its fields select now. `false` where the store
+    /// didn't take it.
+    pub(super) async fn place(&self, object: Object, from: Part, response: &HeaderMap) -> bool {
+        let Shared { store, limits, .. } = self.shared();
+        let variant = self.variant(response);
+        let (part, expected) = match &variant {
+            Some(variant) => (Part::Variant(variant.id), Expected::Nothing),
+            None => (Part::Index, Expected::Anything),
+        };
+        let record = Some(Record::Object(object));
+        let stored = store.swap(&self.key, part, expected, record).await;
+        if let (Ok(true), Some(variant)) = (&stored, &variant) {
+            list_variant(store, &self.key, variant, from, limits.max_variants).await;
+        }
+        stored.unwrap_or(false)
+    }
+
+    /// Says in the list of variants what `Date` one has now.
+    pub(super) async fn redate(&self, part: Part, response: &HeaderMap) {
+        let Shared { store, limits, .. } = self.shared();
+        if let Part::Variant(id) = part
+            && let Some(variant) = self.variant_under(id, response)
+        {
+            list_variant(store, &self.key, &variant, part, limits.max_variants).await;
+        }
+    }
+
+    /// The times of an answer that was confirmed just now, and may not be stored.
+    pub(super) fn validated(&self, response: &HeaderMap, old: Freshness) -> Freshness {
+        let received_at = self.shared().clock.now();
+        Freshness {
+            received_at,
+            initial_age: freshness::corrected_initial_age(response, self.requested_at, received_at),
+            ..old
+        }
+    }
+
+    /// A variant of its own for a response, where it varies.
+    fn variant(&self, response: &HeaderMap) -> Option<Variant> {
+        self.variant_under(Version::random().id(), response)
+    }
+
+    /// A variant under this id for a response, where it varies.
+    fn variant_under(&self, id: u64, response: &HeaderMap) -> Option<Variant> {
+        let date = match date_of(response, &header::DATE) {
+            Some(date) => date.unwrap_or(0),
+            // It is stored with the date of its reception.
+            None => self.shared().clock.now(),
+        };
+        self.variant_of(response).map(|(fields, key)| Variant {
+            fields,
+            key,
+            id,
+            date,
+        })
+    }
+
     /// Opens a writer.
     pub(super) fn open(
         &self,
@@ -200,11 +258,7 @@ impl<St: Store> Storing<St> {
         response: &HeaderMap,
         accepted: &Accepted,
     ) -> Result<Storage<St>, WriteRefused> {
-        let variant = self.variant_of(response).map(|(fields, key)| Variant {
-            fields,
-            key,
-            id: Version::random().id(),
-        });
+        let variant = self.variant(response);
         let part = variant
             .as_ref()
             .map_or(Part::Index, |variant| Part::Variant(variant.id));
@@ -312,6 +366,7 @@ impl<St: Store> Storage<St> {
                 &shared.store,
                 &self.key,
                 variant,
+                Part::Index,
                 shared.limits.max_variants,
             )
             .await;
@@ -332,7 +387,14 @@ enum Length {
 }
 
 /// Puts a variant into the index, and removes those that had to make room. Others may do the same at the same time.
-async fn list_variant<St: Store>(store: &St, key: &CacheKey, variant: &Variant, limit: usize) {
+/// What stood at `from` doesn't stand there any longer.
+async fn list_variant<St: Store>(
+    store: &St,
+    key: &CacheKey,
+    variant: &Variant,
+    from: Part,
+    limit: usize,
+) {
     for _ in 0..16 {
         let found = store.peek(key, Part::Index).await.unwrap_or_default();
         let (expected, old) = match found {
@@ -346,7 +408,9 @@ async fn list_variant<St: Store>(store: &St, key: &CacheKey, variant: &Variant, 
             version: Version::random(),
             list: Vec::new(),
         };
-        let (variants, gone) = old.as_deref().unwrap_or(&none).with(variant.clone(), limit);
+        let mut old = old.as_deref().unwrap_or(&none).clone();
+        old.list.retain(|other| from != Part::Variant(other.id));
+        let (variants, gone) = old.with(variant.clone(), limit);
         let record = Record::Variants(Arc::new(variants));
         match store.swap(key, Part::Index, expected, Some(record)).await {
             Ok(true) => {

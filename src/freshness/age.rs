@@ -86,7 +86,7 @@ pub(super) fn age_value(headers: &HeaderMap) -> u64 {
 }
 
 /// RFC 9111 section 4.2.3, in milliseconds. `Date` counts whole seconds, so the apparent age does, too.
-pub(super) fn corrected_initial_age(
+pub(crate) fn corrected_initial_age(
     headers: &HeaderMap,
     requested_at: u64,
     received_at: u64,

@@ -37,6 +37,7 @@ mod reuse;
 mod storable;
 
 pub use age::Freshness;
+pub(crate) use age::corrected_initial_age;
 pub use policy::FreshnessPolicy;
 pub use reuse::{Forward, Verdict, assess, may_stand_in};
 pub use storable::{

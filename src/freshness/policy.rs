@@ -1,6 +1,9 @@
 //! The settings of the evaluator.
 
-use crate::headers::{RequestFacts, ResponseDirectives};
+use crate::{
+    headers::{RequestFacts, ResponseDirectives},
+    key::ListOrder,
+};
 use http::{HeaderMap, HeaderName, StatusCode, header::CDN_CACHE_CONTROL};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,6 +36,8 @@ pub struct FreshnessPolicy {
     pub(crate) store_set_cookie: bool,
     /// `Cookie` in a request counts like `Authorization`, and only `public` and `s-maxage` lift the ban.
     pub(crate) cookies_are_credentials: bool,
+    /// Whether the order of ranked members counts where `Vary` names their field.
+    pub(crate) list_order: ListOrder,
     /// The request's `Cache-Control` and `Pragma` count.
     pub(crate) request_directives: bool,
     /// The fields that rule in place of `Cache-Control` and `Expires`, the first first (RFC 9213).
@@ -63,6 +68,7 @@ impl FreshnessPolicy {
             heuristic: true,
             store_set_cookie: true,
             cookies_are_credentials: false,
+            list_order: ListOrder::Insignificant,
             request_directives: true,
             targeted_fields: vec![CDN_CACHE_CONTROL],
             honor_private: true,
@@ -85,6 +91,7 @@ impl FreshnessPolicy {
             heuristic: false,
             store_set_cookie: true,
             cookies_are_credentials: false,
+            list_order: ListOrder::Significant,
             request_directives: false,
             targeted_fields: Vec::new(),
             honor_private: false,
@@ -122,6 +129,11 @@ impl FreshnessPolicy {
     /// Whether an answer to an unsafe method invalidates what is stored for its target (RFC 9111 section 4.4).
     pub(crate) fn unsafe_methods_invalidate(&self) -> bool {
         self.rules == Rules::Rfc
+    }
+
+    /// How the fields that `Vary` names are compared.
+    pub(crate) fn list_order(&self) -> ListOrder {
+        self.list_order
     }
 
     /// Whether the answer may depend on what `Vary` names. CloudFront looks at its key only.
@@ -172,6 +184,7 @@ impl Default for FreshnessPolicy {
             heuristic: false,
             store_set_cookie: false,
             cookies_are_credentials: true,
+            list_order: ListOrder::Significant,
             ..Self::rfc9111()
         }
     }

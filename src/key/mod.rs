@@ -9,7 +9,7 @@ mod policy;
 mod vary;
 
 pub use policy::{AcceptEncoding, Cookies, KeyPolicy, Query};
-pub use vary::{VariantKey, Vary};
+pub use vary::{ListOrder, VariantKey, Vary};
 
 pub(crate) use normalize::{canonical_host, comparable, corrected_host};
 

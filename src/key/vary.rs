@@ -38,19 +38,29 @@ impl Vary {
     }
 }
 
+/// Whether the order of members counts in fields that rank them by weight: `Accept`, `Accept-Charset`, `Accept-Encoding`
+/// and `Accept-Language`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListOrder {
+    /// It counts: many servers break a tie by it.
+    #[default]
+    Significant,
+    /// It doesn't: RFC 9110 section 12.5 gives it no meaning, and RFC 9111 section 4.1 lets a cache normalise such fields.
+    Insignificant,
+}
+
 /// The values of the fields that `Vary` names, as one request has them: equal exactly where the
 /// requests match.
 ///
 /// Lines of one name are joined and the white space around commas is dropped, as RFC 9111 section 4.1 allows;
-/// language tags and content codings have no case (RFC 9110 sections 8.4.1 and 8.5.1). Order counts: many
-/// servers break a tie by it.
+/// language tags and content codings have no case (RFC 9110 sections 8.4.1 and 8.5.1).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct VariantKey(Box<[u8]>);
 
 impl VariantKey {
     /// The key of a request with these `headers` among variants that are selected by `names`.
     #[must_use]
-    pub fn of(names: &[HeaderName], headers: &HeaderMap) -> Self {
+    pub fn of(names: &[HeaderName], headers: &HeaderMap, order: ListOrder) -> Self {
         let mut key = Vec::with_capacity(64);
         for name in names {
             piece(&mut key, name.as_str().as_bytes());
@@ -59,13 +69,15 @@ impl VariantKey {
             key.push(u8::from(lines.peek().is_some()));
             let start = key.len();
             key.extend_from_slice(&[0; 4]);
-            for line in lines {
-                for member in members(line.as_bytes()) {
-                    if key.len() > start + 4 {
-                        key.push(b',');
-                    }
-                    key.extend_from_slice(member);
+            let mut list: Vec<&[u8]> = lines.flat_map(|line| members(line.as_bytes())).collect();
+            if order == ListOrder::Insignificant && is_ranked(name) {
+                list.sort_unstable_by_key(|member| member.to_ascii_lowercase());
+            }
+            for (at, member) in list.into_iter().enumerate() {
+                if at > 0 {
+                    key.push(b',');
                 }
+                key.extend_from_slice(member);
             }
             if *name == header::ACCEPT_LANGUAGE || *name == header::ACCEPT_ENCODING {
                 key[start + 4..].make_ascii_lowercase();
@@ -93,6 +105,13 @@ impl fmt::Debug for VariantKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "VariantKey({})", self.0.escape_ascii())
     }
+}
+
+fn is_ranked(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::ACCEPT | header::ACCEPT_CHARSET | header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE
+    )
 }
 
 fn piece(key: &mut Vec<u8>, bytes: &[u8]) {
@@ -156,7 +175,27 @@ mod tests {
             .iter()
             .map(|name| HeaderName::from_static(name))
             .collect();
-        VariantKey::of(&names, &map(a)) == VariantKey::of(&names, &map(b))
+        let key = |fields| VariantKey::of(&names, &map(fields), ListOrder::Significant);
+        key(a) == key(b)
+    }
+
+    #[test]
+    fn order_counts_or_not_as_is_said() {
+        let key = |name: &'static str, value: &'static str, order| {
+            VariantKey::of(
+                &[HeaderName::from_static(name)],
+                &map(&[(name, value)]),
+                order,
+            )
+        };
+        for (name, ranked) in [("accept-language", true), ("accept", true), ("foo", false)] {
+            let same = |order| key(name, "en, de;q=1", order) == key(name, "de;q=1,en", order);
+            assert!(!same(ListOrder::Significant));
+            assert_eq!(same(ListOrder::Insignificant), ranked, "{name}");
+        }
+        let insignificant = |value| key("accept-language", value, ListOrder::Insignificant);
+        assert_eq!(insignificant("EN, de"), insignificant("De, en"));
+        assert_ne!(insignificant("en, de"), insignificant("en, fr"));
     }
 
     #[test]

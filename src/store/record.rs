@@ -5,7 +5,7 @@ use crate::{
     body::{Chunks, StoredBody},
     epoch::Epoch,
     freshness::Freshness,
-    key::VariantKey,
+    key::{ListOrder, VariantKey},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -257,7 +257,7 @@ impl fmt::Debug for BodySource {
     }
 }
 
-/// The variants of one key, the newest first.
+/// The variants of one key, the newest by `Date` first (RFC 9111 section 4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variants {
     /// The version of the commit that wrote this list.
@@ -275,12 +275,14 @@ pub struct Variant {
     pub key: VariantKey,
     /// The object is under [`Part::Variant`](super::Part::Variant) of this.
     pub id: u64,
+    /// The response's `Date`, in milliseconds since the epoch.
+    pub date: u64,
 }
 
 impl Variants {
-    /// The variant that a request with these fields selects.
+    /// The variant that a request with these fields selects: of several, the newest.
     #[must_use]
-    pub fn select(&self, request: &HeaderMap) -> Option<&Variant> {
+    pub fn select(&self, request: &HeaderMap, order: ListOrder) -> Option<&Variant> {
         let mut last: Option<(&[HeaderName], VariantKey)> = None;
         self.list.iter().find(|variant| {
             // Nearly always all variants name the same fields.
@@ -288,29 +290,25 @@ impl Variants {
                 .as_ref()
                 .is_none_or(|(fields, _)| **fields != *variant.fields)
             {
-                last = Some((&variant.fields, VariantKey::of(&variant.fields, request)));
+                let key = VariantKey::of(&variant.fields, request, order);
+                last = Some((&variant.fields, key));
             }
             last.as_ref().is_some_and(|(_, key)| *key == variant.key)
         })
     }
 
-    /// This list with `variant` in front: it replaces the one with the same fields and values, and what is over `limit`
-    /// is left out. Gives the ids of those that went.
+    /// This list with `variant` in its place: it replaces the one with the same fields and values, and what is over
+    /// `limit` is left out, the oldest first, but never `variant` itself. Gives the ids of those that went.
     #[must_use]
     pub fn with(&self, variant: Variant, limit: usize) -> (Self, Vec<u64>) {
-        let mut list = Vec::with_capacity((self.list.len() + 1).min(limit.max(1)));
-        let mut gone = Vec::new();
-        list.push(variant.clone());
-        for old in &self.list {
-            let same = old.fields == variant.fields && old.key == variant.key;
-            if same || list.len() >= limit.max(1) {
-                if old.id != variant.id {
-                    gone.push(old.id);
-                }
-            } else {
-                list.push(old.clone());
-            }
-        }
+        let (mut list, same): (Vec<_>, Vec<_>) = self.list.iter().cloned().partition(|old| {
+            old.id != variant.id && (old.fields != variant.fields || old.key != variant.key)
+        });
+        let over = list.split_off(list.len().min(limit.max(1) - 1));
+        let gone = same.into_iter().chain(over).map(|old| old.id);
+        let gone = gone.filter(|id| *id != variant.id).collect();
+        let place = list.iter().position(|old| old.date <= variant.date);
+        list.insert(place.unwrap_or(list.len()), variant);
         (
             Self {
                 version: Version::random(),
@@ -330,9 +328,10 @@ mod tests {
         let mut request = HeaderMap::new();
         request.insert("a", value.parse().unwrap());
         Variant {
-            key: VariantKey::of(&fields, &request),
+            key: VariantKey::of(&fields, &request, ListOrder::Significant),
             fields,
             id,
+            date: id,
         }
     }
 
@@ -357,8 +356,33 @@ mod tests {
         assert_eq!((full.list.len(), gone), (2, vec![2]));
         let mut request = HeaderMap::new();
         request.insert("a", "x".parse().unwrap());
-        assert_eq!(full.select(&request).map(|variant| variant.id), Some(3));
+        assert_eq!(
+            full.select(&request, ListOrder::Significant)
+                .map(|variant| variant.id),
+            Some(3)
+        );
         request.insert("a", "y".parse().unwrap());
-        assert_eq!(full.select(&request), None);
+        assert_eq!(full.select(&request, ListOrder::Significant), None);
+    }
+
+    #[test]
+    fn the_newest_by_date_comes_first_and_the_limit_takes_the_oldest() {
+        let mut list = Variants {
+            version: Version::random(),
+            list: Vec::new(),
+        };
+        for (value, id) in [("b", 2), ("d", 4), ("a", 1), ("c", 3)] {
+            list = list.with(variant(value, id), 9).0;
+        }
+        let ids = |list: &Variants| list.list.iter().map(|one| one.id).collect::<Vec<_>>();
+        assert_eq!(ids(&list), [4, 3, 2, 1]);
+        let (short, gone) = list.with(variant("x", 0), 3);
+        assert_eq!((ids(&short), gone), (vec![4, 3, 0], vec![2, 1]));
+        let again = Variant {
+            date: 9,
+            ..variant("b", 2)
+        };
+        let (dated, gone) = list.with(again, 9);
+        assert_eq!((ids(&dated), gone), (vec![2, 4, 3, 1], vec![]));
     }
 }

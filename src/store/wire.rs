@@ -42,6 +42,7 @@ impl Record {
                     }
                     write_bytes(&mut out, variant.key.as_bytes());
                     out.extend_from_slice(&variant.id.to_be_bytes());
+                    out.extend_from_slice(&variant.date.to_be_bytes());
                 }
             }
         }
@@ -81,6 +82,7 @@ impl Record {
                         fields: fields.into(),
                         key,
                         id: reader.u64()?,
+                        date: reader.u64()?,
                     });
                 }
                 Self::Variants(Arc::new(Variants { version, list }))
@@ -248,7 +250,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::Chunks;
+    use crate::{body::Chunks, key::ListOrder};
     use proptest::prelude::*;
 
     fn elsewhere(length: u64) -> BodySource {
@@ -309,7 +311,7 @@ mod tests {
                 let fields: Box<[HeaderName]> = [name.parse().unwrap()].into();
                 let mut request = HeaderMap::new();
                 request.insert(&fields[0], value.trim().parse().unwrap());
-                Variant { key: VariantKey::of(&fields, &request), fields, id }
+                Variant { key: VariantKey::of(&fields, &request, ListOrder::Significant), fields, id, date: !id }
             });
             let variants = Variants { version: Version::random(), list: list.collect() };
             let bytes = Record::Variants(Arc::new(variants.clone())).to_bytes();

@@ -12,21 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Where the real cache does other than the RFC says, known and reported: `true` makes the model do the same. To be
 /// removed one by one as the real one is put right.
 mod reported {
-    /// RFC 9111 section 4: "a cache MUST use the most recent one (as determined by the Date header field)". Where variants of
-    /// different `Vary` match, the crate uses the one that was stored last.
-    pub(super) const LAST_STORED_IS_CHOSEN: bool = true;
-
     /// RFC 9111 section 4.3.4: where no stored response has the 304's strong validator, "the cache MUST NOT use the new
     /// response to update any stored responses". The crate doesn't look at the tag of a 304.
     pub(super) const ANY_304_FRESHENS: bool = true;
-
-    /// RFC 9111 section 4.1: what is stored MUST NOT be used "unless all the presented request header fields nominated by that
-    /// Vary field value match". A `Vary` that comes with a 304 is stored by the crate, and doesn't select.
-    pub(super) const VARY_OF_A_304_DOES_NOT_SELECT: bool = true;
-
-    /// RFC 9111 section 5.1: Age is the time since the response "was generated or successfully validated". Where a 304 forbids
-    /// storing, the crate's answer has the age from before the validation.
-    pub(super) const AGE_FROM_BEFORE_A_304_THAT_FORBIDS_STORING: bool = true;
 }
 
 /// Field lines, in order; names in lower case.
@@ -264,7 +252,7 @@ impl Cache {
                 refresh.method = "GET";
                 refresh.fields.remove(&CONDITIONS);
                 refresh.fields.remove(&["range"]);
-                let _background = self.fetch(&refresh, Some(at), "stale", origin);
+                let _background = self.fetch(&refresh, Some(at), "stale", true, origin);
             }
             return Ok(answer);
         }
@@ -282,7 +270,7 @@ impl Cache {
             });
         }
         let validate = chosen.filter(|_| verdict == Verdict::Validate);
-        self.fetch(request, validate, fwd, origin)
+        self.fetch(request, validate, fwd, false, origin)
     }
 
     /// RFC 9111 sections 4 and 4.1: the stored response that a request selects, or why there is none.
@@ -301,10 +289,7 @@ impl Cache {
             .filter(|at| self.stored[*at].key == key)
             .filter(|at| self.stored[*at].is_selected_by(request))
             .rev()
-            .max_by_key(|at| match reported::LAST_STORED_IS_CHOSEN {
-                true => None,
-                false => self.stored[*at].fields.date("date"),
-            });
+            .max_by_key(|at| self.stored[*at].fields.date("date"));
         let chosen = chosen.filter(|at| self.stored[*at].state != State::Removed);
         (chosen, absent)
     }
@@ -378,6 +363,7 @@ impl Cache {
         request: &Request,
         validate: Option<usize>,
         fwd: &'static str,
+        behind: bool,
         origin: &mut dyn Origin,
     ) -> Result<Answer, Failed> {
         let key = key_of(request, &request.target);
@@ -385,11 +371,13 @@ impl Cache {
         let fields = &request.fields;
         let range = fields.has("range");
         // Choice (the docs of `cache`, "What runs alone"): such requests go out as they came, conditions included.
-        let alone = range
+        let goes_alone = range
             || self.is_marked(&key, requested_at)
             || fields.has("authorization")
             || (fields.has("cookie") && self.profile.cookies_are_credentials)
             || Asked::of(request).no_store;
+        // A refresh runs in a task of its own, whoever started it.
+        let alone = goes_alone && !behind;
 
         let mut forwarded = request.clone();
         let mut conditional = false;
@@ -447,7 +435,7 @@ impl Cache {
                 && !is_identified(&self.stored[at].fields, &response.fields)
             {
                 // Section 4.3.3 knows no other use of it: the question is put without conditions.
-                return self.fetch(request, None, fwd, origin);
+                return self.fetch(request, None, fwd, behind, origin);
             }
             return Ok(self.freshen(at, request, &response, fwd, [requested_at, received_at]));
         }
@@ -638,11 +626,7 @@ impl Cache {
             received_at,
         };
         let judged = self.storable(&exchange);
-        let mut updated = Stored::new(&exchange, judged.unwrap_or(0), old.body.clone());
-        if reported::VARY_OF_A_304_DOES_NOT_SELECT {
-            updated.vary = old.vary.clone();
-            updated.original = old.original.clone();
-        }
+        let updated = Stored::new(&exchange, judged.unwrap_or(0), old.body.clone());
         match judged {
             Ok(_) => {
                 status.stored = true;
@@ -663,13 +647,9 @@ impl Cache {
                 if refusal == Refusal::Response {
                     self.stored[at].state = State::Removed;
                 }
-                let aged = match reported::AGE_FROM_BEFORE_A_304_THAT_FORBIDS_STORING {
-                    true => old,
-                    false => updated,
-                };
                 let answer = Stored {
                     fields: merged.clone(),
-                    ..aged
+                    ..updated
                 };
                 Answer {
                     response: present(&answer, request, received_at),
