@@ -62,6 +62,33 @@ fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
+/// Whether two responses share a strong validator, so that parts of them may be combined (RFC 9111 section 3.4): the same
+/// strong entity tag, or without any tag the same `Last-Modified`, at least a second before either `Date` (RFC 9110
+/// section 8.8.2.2).
+#[must_use]
+pub fn same_strong_validator(one: &HeaderMap, other: &HeaderMap) -> bool {
+    fn tag(headers: &HeaderMap) -> Option<&[u8]> {
+        let mut lines = headers.get_all(header::ETAG).iter();
+        let line = lines.next().filter(|_| lines.next().is_none())?;
+        Some(line.as_bytes().trim_ascii())
+    }
+    let has_tag = |headers: &HeaderMap| headers.contains_key(header::ETAG);
+    if has_tag(one) || has_tag(other) {
+        let tag_of_one =
+            tag(one).filter(|tag| tag.len() > 1 && tag.starts_with(b"\"") && tag.ends_with(b"\""));
+        return tag_of_one.is_some() && tag_of_one == tag(other);
+    }
+    let modified = |headers: &HeaderMap| {
+        let date_of = |name| {
+            let value: &HeaderValue = headers.get(name)?;
+            parse_http_date(value.as_bytes())
+        };
+        let (modified, date) = (date_of(header::LAST_MODIFIED)?, date_of(header::DATE)?);
+        (date >= modified.saturating_add(1000)).then_some(modified)
+    };
+    modified(one).is_some() && modified(one) == modified(other)
+}
+
 /// Takes the viewer's conditions out of a request, so that the origin answers in full.
 pub fn remove_conditions(request: &mut HeaderMap) {
     for name in [
@@ -208,5 +235,42 @@ mod tests {
         assert_eq!(request, map(&[("if-none-match", "W/\"a\"")]));
         assert!(!condition_on(&mut request, &map(&[])));
         assert!(request.is_empty());
+    }
+
+    #[test]
+    fn parts_share_a_strong_validator_or_are_not_combined() {
+        let late = ("date", "Thu, 01 Jan 2026 00:01:00 GMT");
+        for (one, other, expected) in [
+            (&[("etag", "\"a\"")][..], &[("etag", "\"a\"")][..], true),
+            (&[("etag", "\"a\"")], &[("etag", "\"b\"")], false),
+            (&[("etag", "W/\"a\"")], &[("etag", "W/\"a\"")], false),
+            (&[("etag", "a")], &[("etag", "a")], false),
+            (&[("etag", "\"")], &[("etag", "\"")], false),
+            (&[("etag", "\"a\"")], &[("last-modified", OLD), late], false),
+            (
+                &[("last-modified", OLD), late],
+                &[("last-modified", OLD), late],
+                true,
+            ),
+            (
+                &[("last-modified", OLD), late],
+                &[("last-modified", NEW), late],
+                false,
+            ),
+            (
+                &[("last-modified", OLD), ("date", OLD)],
+                &[("last-modified", OLD), late],
+                false,
+            ),
+            (&[("last-modified", OLD)], &[("last-modified", OLD)], false),
+            (&[], &[], false),
+        ] {
+            assert_eq!(
+                same_strong_validator(&map(one), &map(other)),
+                expected,
+                "{one:?} {other:?}"
+            );
+            assert_eq!(same_strong_validator(&map(other), &map(one)), expected);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     CacheCore,
     flight::{FlightKey, SharedAnswer},
-    lookup::{Found, LookUp, judge},
+    lookup::{Found, LookUp, Wanted, judge},
     respond::{self, Viewer},
     settings::Settings,
     stale::may_stand_in,
@@ -49,10 +49,8 @@ impl<St: Store> Asked<St> {
 
     pub(super) async fn look_up(&self, mut look_up: LookUp<St>) -> (Found, Option<VariantKey>) {
         let core = self.core.shared();
-        let order = self.settings.policy.freshness().list_order();
-        let looked =
-            poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, &self.parts.headers, order))
-                .await;
+        let wanted = Wanted::of(&self.settings, &self.parts);
+        let looked = poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, wanted)).await;
         let variant = looked.variant.clone();
         let now = core.clock.now();
         let verdict = looked

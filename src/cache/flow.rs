@@ -23,7 +23,7 @@ use crate::{
     status::{CacheStatus, Detail},
     store::Store,
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use std::time::Duration;
 use tower_service::Service;
@@ -275,8 +275,10 @@ where
                 object: object.clone(),
                 forward,
             });
-            // A range asks for a part, perhaps of something newer: it goes out as it came.
-            if !facts.range && conditional::condition_on(&mut parts.headers, &object.head().headers)
+            // A range under a condition of its own goes out as it came.
+            let own_condition = facts.conditional || parts.headers.contains_key(header::IF_RANGE);
+            if !(facts.range && own_condition)
+                && conditional::condition_on(&mut parts.headers, &object.head().headers)
             {
                 stored = Some((object, part));
             }
@@ -335,12 +337,14 @@ where
         storing.restrict(response.headers_mut());
         let shared = core.shared();
         let mut tee = None;
+        let may_store = viewer_method == Method::GET && detail != Some(Detail::TooManyFetches);
+        if may_store && facts.range && response.status() == StatusCode::PARTIAL_CONTENT {
+            tee = storing.tee_extent(&fields).await;
+        }
         match &judged {
-            Ok(accepted)
-                if viewer_method == Method::GET
-                    && !facts.range
-                    && detail != Some(Detail::TooManyFetches) =>
-            {
+            _ if tee.is_some() => {}
+            // A range may be answered with the whole.
+            Ok(accepted) if may_store && (!facts.range || response.status() == StatusCode::OK) => {
                 tee = storing.tee(response.status(), &fields, accepted);
             }
             Err(refusal) => {

@@ -1,31 +1,83 @@
 //! Look up and judge: what is there for a request, and may it be used?
 
-use super::{core::Shared, settings::Settings};
+use super::{core::Shared, respond::range_rules, settings::Settings};
 use crate::{
     freshness::{self, Forward, Freshness, Verdict},
     headers::RequestFacts,
     invalidation::Standing,
     key::{CacheKey, ListOrder, VariantKey},
-    store::{Object, Part, Record, Store},
+    range::{self, RangeRules, Selected},
+    store::{BodySource, Object, Part, Partial, Record, Store},
 };
-use http::HeaderMap;
+use http::{HeaderMap, Method, header, request::Parts};
 use std::{
+    ops::Range,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-/// A look-up under way: the index, then perhaps a variant.
+/// What a look-up is for.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) order: ListOrder,
+    pub(super) rules: RangeRules,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn of(settings: &Settings, parts: &'a Parts) -> Self {
+        Self {
+            method: &parts.method,
+            headers: &parts.headers,
+            order: settings.policy.freshness().list_order(),
+            rules: range_rules(settings),
+        }
+    }
+
+    /// The extents of a partial response that it takes to answer; `None` where there is too little.
+    fn extents(self, partial: &Partial) -> Option<Vec<Range<u64>>> {
+        let whole = 0..partial.length;
+        let is_ranged = *self.method == Method::GET && self.headers.contains_key(header::RANGE);
+        let stored = &partial.head.headers;
+        let selected = match is_ranged {
+            true => range::select(self.headers, stored, partial.length, self.rules),
+            false => Selected::Whole,
+        };
+        match selected {
+            Selected::Whole => partial.covering(&[whole]),
+            Selected::Part(part) => partial.covering(&[part]),
+            Selected::Parts(parts) => partial.covering(&parts),
+            Selected::Unsatisfiable => Some(Vec::new()),
+        }
+    }
+}
+
+/// A look-up under way: the index, then perhaps a variant, then perhaps the parts of a response.
 pub(super) struct LookUp<St: Store> {
     get: St::Get,
     part: Part,
     /// The variant that is looked for; `None` while it is the index.
     variant: Option<VariantKey>,
     counted: bool,
+    gathering: Option<Box<Gathering>>,
+}
+
+/// The extents of a partial response, one looked up after the other.
+struct Gathering {
+    partial: Arc<Partial>,
+    /// Still to be looked up, the next last.
+    missing: Vec<Range<u64>>,
+    there: Vec<(Range<u64>, BodySource)>,
+    variant: Option<VariantKey>,
 }
 
 /// What a look-up found.
 pub(super) struct Looked {
     pub(super) object: Option<(Object, Part)>,
+    /// The object has parts of its body only.
+    is_partial: bool,
     /// Among variants, the request's own, stored or not.
     pub(super) variant: Option<VariantKey>,
     /// Why the request is forwarded if there is no object.
@@ -35,6 +87,7 @@ pub(super) struct Looked {
 impl Looked {
     const NOTHING: Self = Self {
         object: None,
+        is_partial: false,
         variant: None,
         forward: Forward::UriMiss,
     };
@@ -48,6 +101,7 @@ impl<St: Store> LookUp<St> {
             part: Part::Index,
             variant: None,
             counted: true,
+            gathering: None,
         }
     }
 
@@ -58,6 +112,7 @@ impl<St: Store> LookUp<St> {
             part: Part::Index,
             variant: None,
             counted: false,
+            gathering: None,
         }
     }
 
@@ -67,8 +122,7 @@ impl<St: Store> LookUp<St> {
         cx: &mut Context<'_>,
         store: &St,
         key: &CacheKey,
-        request: &HeaderMap,
-        order: ListOrder,
+        wanted: Wanted<'_>,
     ) -> Poll<Looked> {
         loop {
             let record = match ready!(Pin::new(&mut self.get).poll(cx)) {
@@ -79,38 +133,122 @@ impl<St: Store> LookUp<St> {
                 }
             };
             return Poll::Ready(match (record, self.variant.take()) {
+                (record, _) if self.gathering.is_some() => {
+                    match self.gathered(store, key, record) {
+                        Some(looked) => looked,
+                        None => continue,
+                    }
+                }
                 (Some(Record::Object(object)), variant) => Looked {
                     object: Some((object, self.part)),
                     variant,
                     ..Looked::NOTHING
                 },
+                (Some(Record::Partial(partial)), variant) => {
+                    match self.gather(store, key, wanted, partial, variant) {
+                        Some(looked) => looked,
+                        None => continue,
+                    }
+                }
                 (None, None) | (Some(Record::Variants(_)), Some(_)) => Looked::NOTHING,
                 (None, variant) => Looked {
                     variant,
                     forward: Forward::VaryMiss,
                     ..Looked::NOTHING
                 },
-                (Some(Record::Variants(variants)), None) => match variants.select(request, order) {
-                    Some(selected) => {
-                        self.variant = Some(selected.key.clone());
-                        self.part = Part::Variant(selected.id);
-                        self.get = if self.counted {
-                            store.get(key, self.part)
-                        } else {
-                            store.peek(key, self.part)
-                        };
-                        continue;
+                (Some(Record::Variants(variants)), None) => {
+                    match variants.select(wanted.headers, wanted.order) {
+                        Some(selected) => {
+                            self.variant = Some(selected.key.clone());
+                            self.part = Part::Variant(selected.id);
+                            self.get = if self.counted {
+                                store.get(key, self.part)
+                            } else {
+                                store.peek(key, self.part)
+                            };
+                            continue;
+                        }
+                        None => Looked {
+                            variant: variants.list.first().map(|newest| {
+                                VariantKey::of(&newest.fields, wanted.headers, wanted.order)
+                            }),
+                            forward: Forward::VaryMiss,
+                            ..Looked::NOTHING
+                        },
                     }
-                    None => Looked {
-                        variant: variants
-                            .list
-                            .first()
-                            .map(|newest| VariantKey::of(&newest.fields, request, order)),
-                        forward: Forward::VaryMiss,
-                        ..Looked::NOTHING
-                    },
-                },
+                }
             });
+        }
+    }
+
+    /// Begins to gather what a partial response has of what is wanted. `None`: there is more to look up.
+    #[inline(never)]
+    fn gather(
+        &mut self,
+        store: &St,
+        key: &CacheKey,
+        wanted: Wanted<'_>,
+        partial: Arc<Partial>,
+        variant: Option<VariantKey>,
+    ) -> Option<Looked> {
+        let Some(missing) = wanted.extents(&partial) else {
+            return Some(Looked {
+                variant,
+                forward: Forward::Partial,
+                ..Looked::NOTHING
+            });
+        };
+        let gathering = Box::new(Gathering {
+            partial,
+            missing,
+            there: Vec::new(),
+            variant,
+        });
+        self.look_up_next(store, key, gathering)
+    }
+
+    /// Takes an extent that was looked up.
+    #[inline(never)]
+    fn gathered(&mut self, store: &St, key: &CacheKey, record: Option<Record>) -> Option<Looked> {
+        let mut gathering = self.gathering.take()?;
+        match (record, gathering.missing.pop()) {
+            (Some(Record::Object(object)), Some(extent))
+                if object.body().length() == extent.end - extent.start =>
+            {
+                gathering.there.push((extent, object.body().clone()));
+                self.look_up_next(store, key, gathering)
+            }
+            // It was evicted, or written anew.
+            _ => Some(Looked {
+                variant: gathering.variant,
+                forward: Forward::Partial,
+                ..Looked::NOTHING
+            }),
+        }
+    }
+
+    fn look_up_next(
+        &mut self,
+        store: &St,
+        key: &CacheKey,
+        gathering: Box<Gathering>,
+    ) -> Option<Looked> {
+        match gathering.missing.last() {
+            Some(extent) => {
+                let (of, start) = (gathering.partial.id, extent.start);
+                self.get = store.get(key, Part::Extent { of, start });
+                self.gathering = Some(gathering);
+                None
+            }
+            None => {
+                let object = gathering.partial.assemble(gathering.there);
+                Some(Looked {
+                    object: Some((object, self.part)),
+                    is_partial: true,
+                    variant: gathering.variant,
+                    ..Looked::NOTHING
+                })
+            }
         }
     }
 }
@@ -180,6 +318,13 @@ impl Looked {
     pub(super) fn judged(self, verdict: Option<Verdict>) -> Found {
         match (self.object, verdict) {
             (Some((object, _)), Some(Verdict::Fresh | Verdict::Stale)) => Found::Usable(object),
+            // A 304 would confirm a whole.
+            (Some(_), Some(Verdict::StaleWhileRevalidate)) if self.is_partial => {
+                Found::Nothing(Forward::Stale)
+            }
+            (Some(_), Some(Verdict::Revalidate(forward))) if self.is_partial => {
+                Found::Nothing(forward)
+            }
             (Some((object, part)), Some(Verdict::StaleWhileRevalidate)) => {
                 Found::Refresh(object, part)
             }

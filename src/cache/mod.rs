@@ -75,6 +75,7 @@ mod lookup;
 mod marks;
 mod nested;
 mod own_fields;
+mod partial;
 mod passing;
 mod respond;
 mod service;

@@ -5,7 +5,7 @@ use super::{
     asked::Asked,
     flow::{First, Flow},
     future::CallWhenReady,
-    lookup::{LookUp, judge},
+    lookup::{LookUp, Wanted, judge},
     nested::is_led_by,
     passing::Passing,
     respond::{self, Viewer},
@@ -122,8 +122,7 @@ where
             &mut Context::from_waker(Waker::noop()),
             &core.store,
             &key,
-            &parts.headers,
-            self.settings.policy.freshness().list_order(),
+            Wanted::of(&self.settings, &parts),
         );
         let first = match looked {
             Poll::Pending => First::LookUp(look_up),

@@ -1,6 +1,8 @@
 //! On the way into the store: judge a response, open a writer, commit.
 
-use super::{CacheCore, core::Shared, own_fields, settings::Settings, spawn::spawn};
+use super::{
+    CacheCore, core::Shared, own_fields, partial::Extent, settings::Settings, spawn::spawn,
+};
 use crate::{
     body::{OpenBody, Taken, Tee},
     error::BodyError,
@@ -8,7 +10,7 @@ use crate::{
     freshness::{self, Exchange, Freshness, Refusal, Storable},
     headers::{RequestFacts, content_length, date_of, http_date, remove_hop_by_hop},
     invalidation::{Begun, tags_of},
-    key::{CacheKey, VariantKey, Vary},
+    key::{CacheKey, ListOrder, VariantKey, Vary},
     store::{
         Epoch, Expected, Head, Object, Part, Record, Store, StoreWriter, Variant, Variants,
         Version, WriteRefused, Written,
@@ -90,7 +92,7 @@ impl<St: Store> Storing<St> {
         Box::new(storing)
     }
 
-    fn shared(&self) -> &Shared<St> {
+    pub(super) fn shared(&self) -> &Shared<St> {
         self.core.shared()
     }
 
@@ -161,8 +163,7 @@ impl<St: Store> Storing<St> {
         }
         match Vary::of(response) {
             Vary::Fields(fields) => {
-                let order = self.settings.policy.freshness().list_order();
-                let key = VariantKey::of(&fields, &self.request, order);
+                let key = VariantKey::of(&fields, &self.request, self.list_order());
                 Some((fields, key))
             }
             Vary::None | Vary::Any => None,
@@ -237,7 +238,7 @@ impl<St: Store> Storing<St> {
     }
 
     /// A variant under this id for a response, where it varies.
-    fn variant_under(&self, id: u64, response: &HeaderMap) -> Option<Variant> {
+    pub(super) fn variant_under(&self, id: u64, response: &HeaderMap) -> Option<Variant> {
         let date = match date_of(response, &header::DATE) {
             Some(date) => date.unwrap_or(0),
             // It is stored with the date of its reception.
@@ -263,11 +264,22 @@ impl<St: Store> Storing<St> {
             .as_ref()
             .map_or(Part::Index, |variant| Part::Variant(variant.id));
         let head = self.head(status, response, accepted);
+        let announced = announced_length(status, response);
+        self.open_at(part, head, variant, announced, accepted.usable, None)
+    }
+
+    pub(super) fn open_at(
+        &self,
+        part: Part,
+        head: Head,
+        variant: Option<Variant>,
+        announced: Option<u64>,
+        usable: bool,
+        extent: Option<Extent>,
+    ) -> Result<Storage<St>, WriteRefused> {
         let tags = head.tags.clone();
-        let writer =
-            self.shared()
-                .store
-                .writer(&self.key, part, head, self.shared().limits.window)?;
+        let Shared { store, limits, .. } = self.shared();
+        let writer = store.writer(&self.key, part, head, limits.window)?;
         Ok(Storage {
             core: self.core.clone(),
             key: self.key.clone(),
@@ -276,10 +288,16 @@ impl<St: Store> Storing<St> {
             begun: self.begun.clone(),
             address: self.address.clone(),
             tags,
-            announced: announced_length(status, response),
+            announced,
             written: 0,
-            usable: accepted.usable,
+            usable,
+            extent,
         })
+    }
+
+    /// How the fields that `Vary` names are compared.
+    pub(super) fn list_order(&self) -> ListOrder {
+        self.settings.policy.freshness().list_order()
     }
 }
 
@@ -300,9 +318,17 @@ pub(super) struct Storage<St: Store> {
     announced: Option<u64>,
     written: u64,
     usable: bool,
+    /// It is a part of a response, not the whole.
+    extent: Option<Extent>,
 }
 
 impl<St: Store> Storage<St> {
+    /// Takes a copy of what goes to its viewer inline, if there is room.
+    pub(super) fn into_tee(self) -> Option<Box<dyn Tee>> {
+        self.keeps()
+            .then(|| Box::new(StoreTee(self)) as Box<dyn Tee>)
+    }
+
     pub(super) fn opener(&self) -> Option<Arc<dyn OpenBody>> {
         self.writer.opener()
     }
@@ -361,6 +387,14 @@ impl<St: Store> Storage<St> {
             }
         };
         let shared = self.core.shared();
+        if let Some(extent) = self.extent.take() {
+            let (part, stored) = (extent.part(), object.body().length());
+            if !extent.list(shared, &self.key, stored).await {
+                let expected = Expected::Version(object.version());
+                let _removed = shared.store.swap(&self.key, part, expected, None).await;
+                return None;
+            }
+        }
         if let Some(variant) = &self.variant {
             list_variant(
                 &shared.store,
@@ -472,10 +506,7 @@ impl<St: Store> Storing<St> {
         response: &HeaderMap,
         accepted: &Accepted,
     ) -> Option<Box<dyn Tee>> {
-        let storage = self.open(status, response, accepted).ok()?;
-        storage
-            .keeps()
-            .then(|| Box::new(StoreTee(storage)) as Box<dyn Tee>)
+        self.open(status, response, accepted).ok()?.into_tee()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which fields are kept, and how a 304 updates them.
 
 use http::{HeaderMap, HeaderName, header};
+use std::ops::Range;
 
 /// `X-Cache`, which CloudFront and others send.
 pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -69,6 +70,27 @@ pub fn content_length(headers: &HeaderMap) -> Option<u64> {
     length
 }
 
+/// The bytes that a `Content-Range` says a response has, and the length of the whole (RFC 9110 section 14.4). `None` for
+/// another unit, an unknown length, several lines, and what isn't valid.
+#[must_use]
+pub fn content_range(headers: &HeaderMap) -> Option<(Range<u64>, u64)> {
+    let mut lines = headers.get_all(header::CONTENT_RANGE).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
+    let line = std::str::from_utf8(line.as_bytes()).ok()?;
+    let (unit, rest) = line.trim().split_once(' ')?;
+    let (bytes, length) = rest.split_once('/')?;
+    let (first, last) = bytes.split_once('-')?;
+    let number = |digits: &str| -> Option<u64> {
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse().ok()).flatten()
+    };
+    let (first, last, length) = (number(first)?, number(last)?, number(length)?);
+    let is_valid = unit.eq_ignore_ascii_case("bytes") && first <= last && last < length;
+    is_valid.then(|| (first..last + 1, length))
+}
+
 /// Updates the fields of a stored response with those of a 304 (RFC 9111 section 3.2): every field
 /// of the 304 replaces all lines of its name, except those that describe the stored bytes.
 pub fn merge_not_modified(stored: &mut HeaderMap, mut update: HeaderMap) {
@@ -109,6 +131,32 @@ mod tests {
             headers.append(*name, http::HeaderValue::from_static(value));
         }
         headers
+    }
+
+    #[test]
+    fn content_ranges_are_valid_or_nothing() {
+        for (value, expected) in [
+            ("bytes 0-4/10", Some((0..5, 10))),
+            ("Bytes 4-9/10", Some((4..10, 10))),
+            (" bytes 0-0/1 ", Some((0..1, 1))),
+            ("bytes 4-10/10", None),
+            ("bytes 5-4/10", None),
+            ("bytes */10", None),
+            ("bytes 0-4/*", None),
+            ("bytes 0-4", None),
+            ("bytes=0-4/10", None),
+            ("bytes +0-4/10", None),
+            ("bytes 0-4/18446744073709551616", None),
+            ("items 0-4/10", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_RANGE, value.parse().unwrap());
+            assert_eq!(content_range(&headers), expected, "{value}");
+            headers.append(header::CONTENT_RANGE, value.parse().unwrap());
+            assert_eq!(content_range(&headers), None, "twice");
+        }
+        assert_eq!(content_range(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -13,8 +13,8 @@ mod targeted;
 pub use cache_control::{DeltaSeconds, Qualified, RequestDirectives, ResponseDirectives};
 pub use date::{date_of, http_date, parse_http_date};
 pub use fields::{
-    APPENDED_SLOTS, CACHE_STATUS, X_CACHE, content_length, merge_not_modified, remove_hop_by_hop,
-    remove_representation_metadata,
+    APPENDED_SLOTS, CACHE_STATUS, X_CACHE, content_length, content_range, merge_not_modified,
+    remove_hop_by_hop, remove_representation_metadata,
 };
 pub use list::members;
 pub use request::RequestFacts;

@@ -414,6 +414,17 @@ impl MemoryStore {
                     _charge: None,
                 }
             }
+            Record::Partial(partial) => {
+                let list = 16 * partial.extents.len() as u64;
+                let size = partial.head.size() + ENTRY_OVERHEAD + list;
+                let charge = self.0.reserve(slot.size() + size)?;
+                let weight = charge.bytes();
+                Entry {
+                    record: Some(Record::Partial(partial)),
+                    weight,
+                    _charge: Some(Arc::new(charge)),
+                }
+            }
             Record::Variants(variants) => {
                 let list: usize = variants
                     .list
@@ -662,6 +673,12 @@ fn spread(hash: u64, part: Part) -> u64 {
     match part {
         Part::Index => hash,
         Part::Variant(id) => hash ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        Part::Extent { of, start } => {
+            hash ^ of
+                .rotate_left(17)
+                .wrapping_add(start)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        }
     }
 }
 

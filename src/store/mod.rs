@@ -9,12 +9,14 @@
 mod dynamic;
 mod ledger;
 mod memory;
+mod partial;
 mod record;
 mod wire;
 
 pub use crate::epoch::Epoch;
 pub use dynamic::DynStore;
 pub use memory::{MemoryStore, MemoryStoreBuilder, MemoryWriter, Usage};
+pub use partial::Partial;
 pub use record::{BodySource, Head, Object, ReadBody, Record, Variant, Variants, Version};
 pub use wire::RecordError;
 
@@ -41,6 +43,13 @@ pub enum Part {
     Index,
     /// One variant, named by the index.
     Variant(u64),
+    /// Some bytes of a response that isn't there as a whole, listed by a [`Partial`].
+    Extent {
+        /// [`Partial::id`].
+        of: u64,
+        /// The place of its first byte in the whole.
+        start: u64,
+    },
 }
 
 /// Which record a [`swap`](Store::swap) expects to find.
@@ -174,6 +183,7 @@ impl fmt::Display for Part {
         match self {
             Self::Index => f.write_str("index"),
             Self::Variant(id) => write!(f, "variant {id:016x}"),
+            Self::Extent { of, start } => write!(f, "extent {of:016x} {start}"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a store keeps.
 
-use super::ledger::Charge;
+use super::{ledger::Charge, partial::Partial};
 use crate::{
     body::{Chunks, StoredBody},
     epoch::Epoch,
@@ -58,6 +58,8 @@ pub enum Record {
     Object(Object),
     /// The variants of a response that `Vary` selects from.
     Variants(Arc<Variants>),
+    /// Parts of a response.
+    Partial(Arc<Partial>),
 }
 
 impl Record {
@@ -67,6 +69,7 @@ impl Record {
         match self {
             Self::Object(object) => object.version(),
             Self::Variants(variants) => variants.version,
+            Self::Partial(partial) => partial.version,
         }
     }
 }

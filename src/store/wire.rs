@@ -2,7 +2,7 @@
 //!
 //! The body isn't part of it: a store keeps that beside, and says where it is when it reads the record back.
 
-use super::{BodySource, Epoch, Head, Object, Record, Variant, Variants, Version};
+use super::{BodySource, Epoch, Head, Object, Partial, Record, Variant, Variants, Version};
 use crate::{freshness::Freshness, key::VariantKey};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 const VERSION: u8 = 2;
 const OBJECT: u8 = 1;
 const VARIANTS: u8 = 2;
+const PARTIAL: u8 = 3;
 const ALWAYS_VALIDATE: u8 = 1;
 const NEVER_STALE: u8 = 2;
 const IMMUTABLE: u8 = 4;
@@ -30,6 +31,18 @@ impl Record {
                 out.extend_from_slice(&object.version().0);
                 write_head(&mut out, object.head());
                 out.extend_from_slice(&object.body().length().to_be_bytes());
+            }
+            Self::Partial(partial) => {
+                out.push(PARTIAL);
+                out.extend_from_slice(&partial.version.0);
+                write_head(&mut out, &partial.head);
+                out.extend_from_slice(&partial.length.to_be_bytes());
+                out.extend_from_slice(&partial.id.to_be_bytes());
+                write_len(&mut out, partial.extents.len());
+                for extent in &partial.extents {
+                    out.extend_from_slice(&extent.start.to_be_bytes());
+                    out.extend_from_slice(&extent.end.to_be_bytes());
+                }
             }
             Self::Variants(variants) => {
                 out.push(VARIANTS);
@@ -86,6 +99,27 @@ impl Record {
                     });
                 }
                 Self::Variants(Arc::new(Variants { version, list }))
+            }
+            PARTIAL => {
+                let version = Version(reader.array()?);
+                let head = read_head(&mut reader)?;
+                let (length, id) = (reader.u64()?, reader.u64()?);
+                let mut extents = Vec::new();
+                for _ in 0..reader.len()? {
+                    let extent = reader.u64()?..reader.u64()?;
+                    if extent.is_empty() || extent.end > length {
+                        return Err(RecordError);
+                    }
+                    extents.push(extent);
+                }
+                let partial = Partial {
+                    version,
+                    head,
+                    length,
+                    id,
+                    extents,
+                };
+                Self::Partial(Arc::new(partial))
             }
             _ => return Err(RecordError),
         };

@@ -115,7 +115,7 @@ async fn herd(first: Request<ReqBody>) -> usize {
             return response_with(
                 206,
                 &[
-                    ("content-range", "bytes 0-0/1"),
+                    ("content-range", "bytes 0-0/2"),
                     ("cache-control", "max-age=60"),
                 ],
                 response(&[], "x").into_body(),

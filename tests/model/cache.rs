@@ -382,8 +382,8 @@ impl Cache {
         let mut forwarded = request.clone();
         let mut conditional = false;
         match validate.map(|at| &self.stored[at]) {
-            // Section 4.3.1. Choice: for the whole only.
-            Some(stored) if !range => {
+            // Section 4.3.1. Choice: a range with a condition of its own goes out as it came.
+            Some(stored) if !(range && CONDITIONS.iter().any(|name| fields.has(name))) => {
                 forwarded.fields.remove(&CONDITIONS);
                 if let Some(etag) = stored.fields.first("etag") {
                     forwarded.fields.add("if-none-match", etag);
@@ -451,8 +451,8 @@ impl Cache {
         });
         let mut status = Status::forwarded(fwd);
         match judged {
-            // Section 3.4 and RFC 9110 section 9.3.2: what answers a HEAD or a range isn't the whole.
-            Ok(_) if request.method == "HEAD" || range => {}
+            // RFC 9110 section 9.3.2: what answers a HEAD isn't the whole. A range may be answered with it (section 14.2).
+            Ok(_) if request.method == "HEAD" || (range && response.status != 200) => {}
             Ok(lifetime) => {
                 let exchange = Exchange {
                     method: "GET",
