@@ -50,6 +50,6 @@ mod sync;
 pub use body::ResponseBody;
 pub use cache::{Cache, CacheCore, CacheCoreBuilder, CacheLayer};
 pub use error::{BodyError, ConfigError};
-pub use policy::CachePolicy;
+pub use policy::{CachePolicy, RangeMiss};
 pub use status::CacheStatus;
 pub use store::{MemoryStore, Store};

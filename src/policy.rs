@@ -52,7 +52,22 @@ pub struct CachePolicy {
     key: KeyPolicy,
     freshness: FreshnessPolicy,
     forwarding: Forwarding,
+    range_miss: RangeMiss,
     tag_header: Option<HeaderName>,
+}
+
+/// What a range of something that isn't stored costs the inner service.
+///
+/// A whole that is being fetched already has ranges cut from it, in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RangeMiss {
+    /// It is asked for the range. What comes as a 206 is kept, as a part: it answers the ranges within it, and together with
+    /// others of the same version (RFC 9111 section 3.4). As CloudFront does it, and for what is large.
+    #[default]
+    Forward,
+    /// It is asked for the whole, once for all who ask meanwhile, and each range is cut from it as it comes. For what is small
+    /// or asked for again. Where the length isn't announced, the whole is sent.
+    FetchWhole,
 }
 
 /// RFC 9111, and the safe choice wherever it leaves room: no heuristics; an answer with `Set-Cookie` isn't
@@ -63,6 +78,7 @@ impl Default for CachePolicy {
             key: KeyPolicy::new(),
             freshness: FreshnessPolicy::default(),
             forwarding: Forwarding::Whole,
+            range_miss: RangeMiss::Forward,
             tag_header: Some(CACHE_TAG),
         }
     }
@@ -131,6 +147,7 @@ impl CachePolicy {
             key,
             freshness: FreshnessPolicy::cloudfront(min, default, max),
             forwarding: Forwarding::Keyed,
+            range_miss: RangeMiss::Forward,
             tag_header: Some(CACHE_TAG),
         }
     }
@@ -298,6 +315,17 @@ impl CachePolicy {
     /// The tags of a response.
     pub(crate) fn tagged_by(&self) -> Option<&HeaderName> {
         self.tag_header.as_ref()
+    }
+
+    /// What is fetched for a range of something that isn't stored. Default: [`RangeMiss::Forward`].
+    #[must_use]
+    pub fn on_range_miss(mut self, what: RangeMiss) -> Self {
+        self.range_miss = what;
+        self
+    }
+
+    pub(crate) fn range_miss(&self) -> RangeMiss {
+        self.range_miss
     }
 
     /// How keys are made.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use frontage::{CachePolicy, freshness::Forward};
+use frontage::{CachePolicy, RangeMiss, freshness::Forward};
 use http::{Request, StatusCode};
 use std::{
     sync::{
@@ -335,4 +335,105 @@ async fn parts_are_charged_and_bounded() {
     setup.clock.advance(Duration::from_secs(60));
     range(&setup, "bytes=0-38").await;
     assert_eq!(setup.store.usage().entries, 3);
+}
+
+/// An origin that sends the first half of a body, and the rest when it is told to.
+fn held(
+    fields: Fields,
+) -> (
+    tokio::sync::watch::Sender<bool>,
+    impl Fn(Request<ReqBody>) -> std::future::Ready<http::Response<InnerBody>> + Clone + Send + Sync,
+) {
+    let (go, gate) = tokio::sync::watch::channel(false);
+    let handler = move |_| {
+        let mut gate = gate.clone();
+        let (mut sender, body) = channel();
+        tokio::spawn(async move {
+            sender.send_data(BODY[..20].into()).await.unwrap();
+            gate.wait_for(|go| *go).await.unwrap();
+            sender.send_data(BODY[20..].into()).await.unwrap();
+        });
+        std::future::ready(response_with(200, fields, body))
+    };
+    (go, handler)
+}
+
+const WHOLE: Fields = &[
+    ("cache-control", "max-age=60"),
+    ("etag", "\"a\""),
+    ("content-length", "40"),
+];
+
+#[tokio::test]
+async fn a_range_of_what_is_on_its_way_waits_for_its_own_bytes_only() {
+    let (go, handler) = held(WHOLE);
+    let setup = setup(handler);
+    let leader = head(&setup.service, get("/a")).await;
+    let early = range(&setup, "bytes=5-14").await;
+    assert_eq!((early.status, &early.body[..]), (206, &BODY[5..15]));
+    assert_eq!(early.header("content-range"), Some("bytes 5-14/40"));
+    assert!(early.cache.is_collapsed());
+    let several = range(&setup, "bytes=0-1,18-19").await;
+    assert_eq!(several.status, 206);
+    let mut late = head(
+        &setup.service,
+        request("GET", "/a", &[("range", "bytes=-4")]),
+    )
+    .await;
+    assert_eq!(late.status(), 206);
+    let beyond = range(&setup, "bytes=40-").await;
+    assert_eq!(
+        (beyond.status, beyond.header("content-range")),
+        (416, Some("bytes */40"))
+    );
+    let changed = [("range", "bytes=0-1"), ("if-range", "\"b\"")];
+    let whole = head(&setup.service, request("GET", "/a", &changed)).await;
+    assert_eq!(whole.status(), 200);
+    go.send_replace(true);
+    assert_eq!(piece(late.body_mut()).await.unwrap().unwrap(), &BODY[36..]);
+    assert!(piece(late.body_mut()).await.is_none());
+    drop((leader, whole));
+    assert_eq!(setup.seen.count(), 1);
+}
+
+#[tokio::test]
+async fn the_whole_may_be_fetched_once_for_all_who_want_a_part() {
+    let (go, handler) = held(WHOLE);
+    let fetch_whole = CachePolicy::default().on_range_miss(RangeMiss::FetchWhole);
+    let setup = setup_with(policy(fetch_whole), handler);
+    let mut waiting = tokio::task::JoinSet::new();
+    for at in 0..20 {
+        let service = setup.service.clone();
+        waiting.spawn(async move {
+            let asked = format!("bytes={at}-{}", at + 19);
+            (
+                at,
+                ask(&service, request("GET", "/a", &[("range", &asked)])).await,
+            )
+        });
+    }
+    until(|| setup.seen.count() == 1).await;
+    go.send_replace(true);
+    while let Some(answered) = waiting.join_next().await {
+        let (at, answer) = answered.unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (206, &BODY[at..at + 20]));
+    }
+    assert_eq!(setup.seen.count(), 1);
+    assert!(!setup.seen.last().headers.contains_key("range"));
+    let hit = ask(&setup.service, get("/a")).await;
+    assert!(hit.cache.is_hit() && hit.body == BODY);
+}
+
+#[tokio::test]
+async fn without_a_length_a_range_of_what_is_on_its_way_gets_the_whole() {
+    let (go, handler) = held(TAGGED);
+    let setup = setup(handler);
+    let leader = head(&setup.service, get("/a")).await;
+    go.send_replace(true);
+    let answer = range(&setup, "bytes=5-14").await;
+    assert!(matches!(
+        (answer.status, answer.body.len()),
+        (200, 40) | (206, 10)
+    ));
+    drop(leader);
 }

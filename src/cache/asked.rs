@@ -2,14 +2,14 @@
 
 use super::{
     CacheCore,
-    flight::{FlightKey, SharedAnswer},
+    flight::{FlightKey, OnItsWay, SharedAnswer},
     lookup::{Found, LookUp, Wanted, judge},
     respond::{self, Viewer},
     settings::Settings,
     stale::may_stand_in,
 };
 use crate::{
-    body::{ResponseBody, StoredBody},
+    body::ResponseBody,
     freshness::Forward,
     headers::RequestFacts,
     key::{CacheKey, VariantKey},
@@ -39,7 +39,7 @@ impl<St: Store> Asked<St> {
         let core = self.core.shared();
         // CloudFront forwards the viewer's conditions, so that the answer may be a 304 for this viewer only.
         let conditional = policy.is_cloudfront() && self.facts.conditional;
-        if self.facts.range || conditional || !policy.collapses() {
+        if conditional || !policy.collapses() {
             return Some(None);
         }
         core.uncacheable
@@ -130,7 +130,7 @@ impl<St: Store> Asked<St> {
     pub(super) fn share<B>(
         &self,
         answer: &SharedAnswer,
-        body: StoredBody,
+        body: OnItsWay,
         forward: Forward,
     ) -> Response<ResponseBody<B>> {
         let now = self.core.shared().clock.now();

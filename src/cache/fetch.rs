@@ -5,7 +5,7 @@ use super::{
     asked::Asked,
     carry::Sink,
     confirm::{Confirmed, confirm},
-    flight::{FlightLanding, Outcome, SharedAnswer},
+    flight::{FlightLanding, OnItsWay, Outcome, SharedAnswer},
     future::CallWhenReady,
     lookup::{Found, LookUp},
     nested::mark_led,
@@ -16,7 +16,7 @@ use super::{
     storing::{Storage, Storing, announced_length},
 };
 use crate::{
-    body::{ResponseBody, StoredBody},
+    body::ResponseBody,
     conditional,
     error::BoxError,
     forward,
@@ -180,6 +180,8 @@ where
             forward::restrict_request(&mut parts, led.settings.policy.key_policy());
         }
 
+        // The whole is fetched, and the viewer's range cut from it.
+        parts.headers.remove(header::RANGE);
         mark_led(&mut parts, &led.core);
         let call = AssertUnwindSafe(CallWhenReady::new(inner, Request::from_parts(parts, body)))
             .catch_unwind();
@@ -335,9 +337,9 @@ impl<St: Store> Led<St> {
                     .or_insert_with(|| length.into());
             }
             let answer = Arc::new(answer);
-            let to_leader = self.answer(&answer, response.map(|_none| StoredBody::absent()));
+            let to_leader = self.answer(&answer, response.map(|_none| OnItsWay::absent()));
             let outcome = move || match usable {
-                true => Outcome::Shared(answer.clone(), Some(StoredBody::absent())),
+                true => Outcome::Shared(answer.clone(), Some(OnItsWay::absent())),
                 false => Outcome::Uncacheable(Detail::Uncacheable),
             };
             return waiting.tell(outcome, Ok(to_leader));
@@ -403,7 +405,7 @@ impl<St: Store> Led<St> {
     fn answer<B>(
         &self,
         answer: &SharedAnswer,
-        response: Response<StoredBody>,
+        response: Response<OnItsWay>,
     ) -> Response<ResponseBody<B>> {
         let (parts, body) = response.into_parts();
         let viewer = self.viewer();
@@ -438,13 +440,13 @@ impl<St: Store> Led<St> {
         );
         let (parts, body) = response.into_parts();
         let opener = sink.opener();
-        let for_leader = opener.open().unwrap_or_else(StoredBody::empty);
+        let for_leader = OnItsWay::open(&opener).unwrap_or_else(OnItsWay::absent);
         let answer_status = answer.status_for(self.forward, self.core.shared().clock.now());
         let answer = Arc::new(answer);
         let to_leader = self.answer(&answer, Response::from_parts(parts, for_leader));
         let Waiting { mut others, leader } = waiting;
         // Each who waits gets its reader now, before a window moves.
-        others.land(move || Outcome::Shared(answer.clone(), opener.open()));
+        others.land(move || Outcome::Shared(answer.clone(), OnItsWay::open(&opener)));
         if !sink.stores() {
             others.close();
         }

@@ -5,13 +5,14 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    body::{ResponseBody, StoredBody},
+    body::{OpenBody, ResponseBody, StoredBody},
     coalesce::Landing,
     conditional,
     epoch::Epoch,
     freshness::{Forward, Freshness},
-    headers::remove_representation_metadata,
+    headers::{content_length, remove_representation_metadata},
     key::{CacheKey, VariantKey},
+    range::{self, Selected},
     status::{CacheStatus, Detail},
 };
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
@@ -31,10 +32,36 @@ pub(super) struct FlightKey {
 
 pub(super) type FlightLanding = Landing<FlightKey, Outcome>;
 
+/// A body on its way, for one of those who share it.
+pub(super) struct OnItsWay {
+    /// All of it.
+    pub(super) body: StoredBody,
+    /// For who wants a part of it.
+    pub(super) opener: Option<Arc<dyn OpenBody>>,
+}
+
+impl OnItsWay {
+    /// An answer to `HEAD` has none.
+    pub(super) fn absent() -> Self {
+        Self {
+            body: StoredBody::absent(),
+            opener: None,
+        }
+    }
+
+    /// A reader from the beginning, while that is there.
+    pub(super) fn open(opener: &Arc<dyn OpenBody>) -> Option<Self> {
+        Some(Self {
+            body: opener.open()?,
+            opener: Some(opener.clone()),
+        })
+    }
+}
+
 /// What the followers of a flight are told.
 pub(super) enum Outcome {
     /// An answer whose body is on its way, and a reader of it; none for who comes after its beginning is gone.
-    Shared(Arc<SharedAnswer>, Option<StoredBody>),
+    Shared(Arc<SharedAnswer>, Option<OnItsWay>),
     /// The answer can't be shared, and neither can the next.
     Uncacheable(Detail),
     /// What answers may be in the store now, for whom it is; or the answer was for the leader's request only.
@@ -76,7 +103,7 @@ impl SharedAnswer {
         &self,
         settings: &Settings,
         viewer: &Viewer<'_>,
-        body: StoredBody,
+        body: OnItsWay,
         status: CacheStatus,
         now: u64,
     ) -> Response<ResponseBody<B>> {
@@ -94,16 +121,17 @@ impl SharedAnswer {
         self.respond(settings, viewer, headers, body, status)
     }
 
-    /// The answer for one of them: its own condition is answered here.
+    /// The answer for one of them: its own condition is answered here, and its own range cut.
     pub(super) fn respond<B>(
         &self,
         settings: &Settings,
         viewer: &Viewer<'_>,
         mut headers: HeaderMap,
-        mut body: StoredBody,
+        on_its_way: OnItsWay,
         mut status: CacheStatus,
     ) -> Response<ResponseBody<B>> {
         let mut code = self.status;
+        let OnItsWay { mut body, opener } = on_its_way;
         if viewer.facts.conditional
             && conditional::is_not_modified(viewer.headers, self.status, &headers, self.received_at)
         {
@@ -113,6 +141,24 @@ impl SharedAnswer {
             body = StoredBody::absent();
         } else if *viewer.method == Method::HEAD {
             body = StoredBody::absent();
+        } else if viewer.facts.range
+            && self.status == StatusCode::OK
+            && let Some(opener) = opener
+            && let Some(length) = content_length(&headers)
+        {
+            let rules = respond::range_rules(settings);
+            let mut selected = range::select(viewer.headers, &headers, length, rules);
+            if let Selected::Parts(parts) = &mut selected {
+                // In the order in which they come.
+                parts.sort_unstable_by_key(|part| part.start);
+            }
+            let cut = respond::cut(&mut headers, selected, length, |part| {
+                opener.open_range(part)
+            });
+            if let Some((cut_code, part)) = cut {
+                status.forward_status = Some(self.status);
+                (code, body) = (cut_code, part);
+            }
         }
         let mut response = Response::new(ResponseBody::stored(body));
         *response.status_mut() = code;

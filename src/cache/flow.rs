@@ -20,6 +20,7 @@ use crate::{
     freshness::{self, Forward},
     headers::remove_hop_by_hop,
     key::VariantKey,
+    policy::RangeMiss,
     status::{CacheStatus, Detail},
     store::Store,
 };
@@ -101,6 +102,12 @@ where
             flight.invalidated = flight.invalidated.max(overtaken);
             let joined = if self.asked.parts.method == Method::HEAD {
                 flights.follow(&flight).map(Joined::Follow)
+            } else if self.asked.facts.range && policy.range_miss() == RangeMiss::Forward {
+                // Cut from a whole that is on its way, but not worth fetching one.
+                match flights.follow(&flight) {
+                    Some(follow) => Some(Joined::Follow(follow)),
+                    None => return self.alone(found, forward, None).await,
+                }
             } else {
                 None
             };

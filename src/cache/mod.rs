@@ -19,8 +19,14 @@
 //!
 //! Some requests run inline, neither collapsed nor in a task, so that they behave as without a cache: those for keys
 //! that are known not to be stored (for two minutes), those with credentials or `no-store` when nothing usable is stored and no fetch is
-//! under way, ranges of what isn't stored, and in the CloudFront profiles those with conditions. Their answers are stored all
-//! the same if they may be, when they end whole; but for those to ranges.
+//! under way, ranges of what isn't stored nor under way, and in the CloudFront profiles those with conditions. Their answers are
+//! stored all the same if they may be, when they end whole.
+//!
+//! # Ranges
+//!
+//! Ranges are cut from what is stored, and from what is on its way: who wants the end waits for the end only. A range of
+//! anything else is forwarded, and what comes as a 206 is kept as a part: parts that share a strong validator answer
+//! together (RFC 9111 section 3.4), in the end the whole. [`RangeMiss`](crate::RangeMiss) has the whole fetched instead.
 //!
 //! Requests that aren't the cache's business pass through untouched: methods other than `GET` and `HEAD`, upgrades,
 //! requests with a body, with two `Host` lines, with `If-Match` or `If-Unmodified-Since`, and what
