@@ -49,7 +49,10 @@ impl<St: Store> Asked<St> {
 
     pub(super) async fn look_up(&self, mut look_up: LookUp<St>) -> (Found, Option<VariantKey>) {
         let core = self.core.shared();
-        let wanted = Wanted::of(&self.settings, &self.parts);
+        let wanted = Wanted {
+            settings: &self.settings,
+            parts: &self.parts,
+        };
         let looked = poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, wanted)).await;
         let variant = looked.variant.clone();
         let now = core.clock.now();

@@ -6,10 +6,10 @@ use crate::{
     headers::RequestFacts,
     invalidation::Standing,
     key::{CacheKey, ListOrder, VariantKey},
-    range::{self, RangeRules, Selected},
+    range::{self, Selected},
     store::{BodySource, Object, Part, Partial, Record, Store},
 };
-use http::{HeaderMap, Method, header, request::Parts};
+use http::{Method, header, request::Parts};
 use std::{
     ops::Range,
     pin::Pin,
@@ -20,29 +20,25 @@ use std::{
 /// What a look-up is for.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
-    pub(super) method: &'a Method,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) order: ListOrder,
-    pub(super) rules: RangeRules,
+    pub(super) settings: &'a Settings,
+    pub(super) parts: &'a Parts,
 }
 
-impl<'a> Wanted<'a> {
-    pub(super) fn of(settings: &Settings, parts: &'a Parts) -> Self {
-        Self {
-            method: &parts.method,
-            headers: &parts.headers,
-            order: settings.policy.freshness().list_order(),
-            rules: range_rules(settings),
-        }
+impl Wanted<'_> {
+    /// How the fields that `Vary` names are compared.
+    fn order(self) -> ListOrder {
+        self.settings.policy.freshness().list_order()
     }
 
     /// The extents of a partial response that it takes to answer; `None` where there is too little.
     fn extents(self, partial: &Partial) -> Option<Vec<Range<u64>>> {
         let whole = 0..partial.length;
-        let is_ranged = *self.method == Method::GET && self.headers.contains_key(header::RANGE);
+        let Parts {
+            method, headers, ..
+        } = self.parts;
         let stored = &partial.head.headers;
-        let selected = match is_ranged {
-            true => range::select(self.headers, stored, partial.length, self.rules),
+        let selected = match *method == Method::GET && headers.contains_key(header::RANGE) {
+            true => range::select(headers, stored, partial.length, range_rules(self.settings)),
             false => Selected::Whole,
         };
         match selected {
@@ -157,7 +153,7 @@ impl<St: Store> LookUp<St> {
                     ..Looked::NOTHING
                 },
                 (Some(Record::Variants(variants)), None) => {
-                    match variants.select(wanted.headers, wanted.order) {
+                    match variants.select(&wanted.parts.headers, wanted.order()) {
                         Some(selected) => {
                             self.variant = Some(selected.key.clone());
                             self.part = Part::Variant(selected.id);
@@ -170,7 +166,11 @@ impl<St: Store> LookUp<St> {
                         }
                         None => Looked {
                             variant: variants.list.first().map(|newest| {
-                                VariantKey::of(&newest.fields, wanted.headers, wanted.order)
+                                VariantKey::of(
+                                    &newest.fields,
+                                    &wanted.parts.headers,
+                                    wanted.order(),
+                                )
                             }),
                             forward: Forward::VaryMiss,
                             ..Looked::NOTHING

@@ -22,15 +22,15 @@
 //! under way, ranges of what isn't stored nor under way, and in the CloudFront profiles those with conditions. Their answers are
 //! stored all the same if they may be, when they end whole.
 //!
+//! Requests that aren't the cache's business pass through untouched: methods other than `GET` and `HEAD`, upgrades,
+//! requests with a body, with two `Host` lines, with `If-Match` or `If-Unmodified-Since`, and what
+//! [`bypass_if`](CacheLayer::bypass_if) names.
+//!
 //! # Ranges
 //!
 //! Ranges are cut from what is stored, and from what is on its way: who wants the end waits for the end only. A range of
 //! anything else is forwarded, and what comes as a 206 is kept as a part: parts that share a strong validator answer
 //! together (RFC 9111 section 3.4), in the end the whole. [`RangeMiss`](crate::RangeMiss) has the whole fetched instead.
-//!
-//! Requests that aren't the cache's business pass through untouched: methods other than `GET` and `HEAD`, upgrades,
-//! requests with a body, with two `Host` lines, with `If-Match` or `If-Unmodified-Since`, and what
-//! [`bypass_if`](CacheLayer::bypass_if) names.
 //!
 //! # Errors
 //!

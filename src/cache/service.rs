@@ -122,7 +122,10 @@ where
             &mut Context::from_waker(Waker::noop()),
             &core.store,
             &key,
-            Wanted::of(&self.settings, &parts),
+            Wanted {
+                settings: &self.settings,
+                parts: &parts,
+            },
         );
         let first = match looked {
             Poll::Pending => First::LookUp(look_up),
