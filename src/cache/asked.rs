@@ -2,7 +2,7 @@
 
 use super::{
     CacheCore,
-    flight::{FlightKey, OnItsWay, SharedAnswer},
+    flight::{FlightKey, OnItsWay, Outcome, SharedAnswer},
     lookup::{Found, LookUp, Wanted, judge},
     respond::{self, Viewer},
     settings::Settings,
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
+    coalesce::Joined,
     freshness::Forward,
     headers::RequestFacts,
     key::{CacheKey, VariantKey},
@@ -17,7 +18,7 @@ use crate::{
     store::{Object, Store},
 };
 use http::{Method, Response, header, request::Parts};
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 /// What is asked, of which cache. Apart from service and body, which needn't be `Sync`.
 pub(super) struct Asked<St> {
@@ -87,6 +88,29 @@ impl<St: Store> Asked<St> {
             variant,
             invalidated: self.invalidated(),
         }
+    }
+
+    /// Waits until another fetch may begin.
+    pub(super) async fn wait_for_room(
+        &self,
+        flight: &FlightKey,
+        limit: Duration,
+    ) -> Joined<FlightKey, Outcome> {
+        let shared = self.core.shared();
+        let room = async {
+            loop {
+                let mut ended = pin!(shared.room.notified());
+                // What ends from here on is heard of.
+                ended.as_mut().enable();
+                match shared.flights.join(flight) {
+                    Joined::Full => ended.await,
+                    joined => return joined,
+                }
+            }
+        };
+        tokio::time::timeout(limit, room)
+            .await
+            .unwrap_or(Joined::Full)
     }
 
     /// Makes it a request for the whole of what it asks a part of, or the head of.

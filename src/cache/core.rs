@@ -14,6 +14,7 @@ use crate::{
     store::{MemoryStore, Store},
 };
 use std::{fmt, sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 /// The state of a cache: store, namespace, flights, marks, invalidations, limits and clock.
 ///
@@ -50,6 +51,8 @@ pub(super) struct Shared<St> {
     pub(super) store: St,
     pub(super) namespace: Namespace,
     pub(super) flights: Arc<Coalescer<FlightKey, Outcome>>,
+    /// Told of each fetch that ends.
+    pub(super) room: Notify,
     /// Keys whose responses are known not to be stored.
     pub(super) uncacheable: Marks,
     /// Keys whose origin failed while something stale was at hand.
@@ -65,6 +68,7 @@ pub(super) struct Limits {
     pub(super) collapse_timeout: Duration,
     pub(super) window: Window,
     pub(super) max_variants: usize,
+    pub(super) over_max_fetches: OverMaxFetches,
 }
 
 impl<St> Shared<St> {
@@ -122,6 +126,17 @@ impl<St: Store> CacheCore<St> {
     }
 }
 
+/// What becomes of a request that needs a fetch while as many as allowed are under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverMaxFetches {
+    /// It goes to the inner service alone, and its answer isn't stored.
+    #[default]
+    PassThrough,
+    /// It waits for another fetch to end, for at most so long; then it gets a 503. So the inner service is never asked for more
+    /// at once than is allowed, also not after much was invalidated. Zero: a 503 at once.
+    Wait(Duration),
+}
+
 /// Sets up a [`CacheCore`].
 #[derive(Debug)]
 pub struct CacheCoreBuilder<St> {
@@ -133,6 +148,7 @@ pub struct CacheCoreBuilder<St> {
     lag_timeout: Duration,
     window: u64,
     max_fetches: usize,
+    over_max_fetches: OverMaxFetches,
     max_variants: usize,
 }
 
@@ -147,6 +163,7 @@ impl<St: Store> CacheCoreBuilder<St> {
             lag_timeout: Duration::from_secs(10),
             window: 64 << 10,
             max_fetches: 1024,
+            over_max_fetches: OverMaxFetches::PassThrough,
             max_variants: 64,
         }
     }
@@ -194,11 +211,19 @@ impl<St: Store> CacheCoreBuilder<St> {
         self
     }
 
-    /// How many fetches may be under way that others join; further requests go to the inner service alone, unstored.
-    /// Default: 1,024.
+    /// How many fetches may be under way that others join. Default: 1,024. What becomes of further requests says
+    /// [`over_max_fetches`](Self::over_max_fetches).
     #[must_use]
     pub fn max_fetches(mut self, fetches: usize) -> Self {
         self.max_fetches = fetches;
+        self
+    }
+
+    /// What becomes of requests that need a fetch while [`max_fetches`](Self::max_fetches) are under way. Default:
+    /// [`OverMaxFetches::PassThrough`].
+    #[must_use]
+    pub fn over_max_fetches(mut self, what: OverMaxFetches) -> Self {
+        self.over_max_fetches = what;
         self
     }
 
@@ -252,6 +277,7 @@ impl<St: Store> CacheCoreBuilder<St> {
             store: self.store,
             namespace,
             flights: Coalescer::new(self.max_fetches),
+            room: Notify::new(),
             uncacheable: Marks::new(),
             failing: Marks::new(),
             invalidations: Arc::new(Invalidations::new()),
@@ -263,6 +289,7 @@ impl<St: Store> CacheCoreBuilder<St> {
                     lag_timeout: self.lag_timeout,
                 },
                 max_variants: self.max_variants,
+                over_max_fetches: self.over_max_fetches,
             },
             clock: self.clock,
         }))

@@ -59,8 +59,21 @@ where
     ResBody::Error: Into<BoxError>,
 {
     let (answer, receiver) = oneshot::channel();
-    spawn(fetch.run(answer));
+    let ended = Ended(fetch.asked.core.clone());
+    spawn(async move {
+        fetch.run(answer).await;
+        drop(ended);
+    });
     receiver
+}
+
+/// Makes room for another fetch, however this one ends.
+struct Ended<St>(CacheCore<St>);
+
+impl<St> Drop for Ended<St> {
+    fn drop(&mut self) {
+        self.0.shared().room.notify_one();
+    }
 }
 
 /// The leader's request, without what went to the inner service.

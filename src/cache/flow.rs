@@ -3,6 +3,7 @@
 use super::{
     asked::Asked,
     confirm::confirm,
+    core::OverMaxFetches,
     fetch::{self, Fetch},
     flight::{FlightLanding, Outcome},
     future::CallWhenReady,
@@ -122,12 +123,14 @@ where
                     None => return self.alone(found, forward, None).await,
                 },
             };
-            let follow = match joined {
-                Joined::Full => {
-                    return self
-                        .alone(found, forward, Some(Detail::TooManyFetches))
-                        .await;
+            let joined = match (joined, self.asked.core.shared().limits.over_max_fetches) {
+                (Joined::Full, OverMaxFetches::Wait(limit)) => {
+                    self.asked.wait_for_room(&flight, limit).await
                 }
+                (joined, _) => joined,
+            };
+            let follow = match joined {
+                Joined::Full => return self.over_max_fetches(found, forward).await,
                 Joined::Lead(landing) => return self.lead(landing, found).await,
                 Joined::Follow(follow) => follow,
             };
@@ -195,6 +198,23 @@ where
         }
         let forward = found.forward();
         self.alone(found, forward, None).await
+    }
+
+    async fn over_max_fetches(
+        self,
+        found: Found,
+        forward: Forward,
+    ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
+        let detail = Detail::TooManyFetches;
+        match self.asked.core.shared().limits.over_max_fetches {
+            OverMaxFetches::PassThrough => self.alone(found, forward, Some(detail)).await,
+            OverMaxFetches::Wait(_) => Ok(respond::failure(
+                &self.asked.settings,
+                StatusCode::SERVICE_UNAVAILABLE,
+                CacheStatus::forwarded(forward),
+                detail,
+            )),
+        }
     }
 
     /// Fetches in a task of its own, and waits for nothing: unless another does it, or the origin failed a moment ago.

@@ -90,7 +90,7 @@ mod spawn;
 mod stale;
 mod storing;
 
-pub use self::core::{CacheCore, CacheCoreBuilder};
+pub use self::core::{CacheCore, CacheCoreBuilder, OverMaxFetches};
 pub use future::CacheFuture;
 pub use layer::CacheLayer;
 pub use service::Cache;
