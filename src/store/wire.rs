@@ -340,6 +340,26 @@ mod tests {
         }
 
         #[test]
+        fn parts_come_back_as_they_were(head in any_head(), id: u64, extents in prop::collection::vec((0_u64..90, 1_u64..10), 0..5)) {
+            let partial = Partial {
+                version: Version::random(),
+                head,
+                length: 100,
+                id,
+                extents: extents.into_iter().map(|(start, length)| start..start + length).collect(),
+            };
+            let bytes = Record::Partial(Arc::new(partial.clone())).to_bytes();
+            let Ok(Record::Partial(back)) = Record::from_bytes(&bytes, elsewhere) else { panic!() };
+            prop_assert_eq!(format!("{back:?}"), format!("{partial:?}"));
+            for cut in 0..bytes.len() {
+                prop_assert!(Record::from_bytes(&bytes[..cut], elsewhere).is_err());
+            }
+            let beyond = Partial { length: 1, extents: std::iter::once(0..2).collect(), ..partial };
+            let bytes = Record::Partial(Arc::new(beyond)).to_bytes();
+            prop_assert!(Record::from_bytes(&bytes, elsewhere).is_err());
+        }
+
+        #[test]
         fn variants_come_back_as_they_were(variants in prop::collection::vec(("[a-z]{1,8}", "[ -~]{0,20}", any::<u64>()), 0..5)) {
             let list = variants.into_iter().map(|(name, value, id)| {
                 let fields: Box<[HeaderName]> = [name.parse().unwrap()].into();
