@@ -266,6 +266,23 @@ async fn a_whole_that_is_fresh_does_not_give_way_to_parts_and_a_200_to_a_range_i
 }
 
 #[tokio::test]
+async fn what_was_invalidated_neither_comes_back_with_another_part_nor_keeps_parts_out() {
+    let setup = setup(origin(TAGGED));
+    let invalidate = async || ask(&setup.service, request("DELETE", "/a", &[])).await;
+    range(&setup, "bytes=0-9").await;
+    invalidate().await;
+    assert!(range(&setup, "bytes=10-19").await.cache.is_stored());
+    assert!(range(&setup, "bytes=12-13").await.cache.is_hit());
+    assert!(!range(&setup, "bytes=1-2").await.cache.is_hit());
+
+    ask(&setup.service, get("/a")).await;
+    invalidate().await;
+    assert!(range(&setup, "bytes=0-9").await.cache.is_stored());
+    assert!(range(&setup, "bytes=1-2").await.cache.is_hit());
+    assert!(!ask(&setup.service, get("/a")).await.cache.is_hit());
+}
+
+#[tokio::test]
 async fn a_part_that_is_cut_short_or_contradicts_itself_is_not_kept() {
     for (content_range, length, kept) in [
         ("bytes 0-9/40", "10", true),

@@ -97,6 +97,7 @@ impl<St: Store> Storing<St> {
             Some(Record::Object(object)) if stands(self.shared(), &object, &head) => return None,
             Some(Record::Partial(partial))
                 if partial.length == length
+                    && !is_gone(self.shared(), &partial.head)
                     && same_strong_validator(&partial.head.headers, &head.headers) =>
             {
                 partial.id
@@ -113,11 +114,17 @@ impl<St: Store> Storing<St> {
     }
 }
 
-/// Whether a complete object isn't to give way to parts: it is fresh, or of their version.
+/// Whether a complete object isn't to give way to parts: it is fresh, or of their version, and not invalidated.
 fn stands<St>(shared: &Shared<St>, object: &Object, parts: &Head) -> bool {
     let head = object.head();
-    head.freshness.is_fresh(shared.clock.now())
-        || same_strong_validator(&head.headers, &parts.headers)
+    let is_fresh = head.freshness.is_fresh(shared.clock.now());
+    (is_fresh || same_strong_validator(&head.headers, &parts.headers)) && !is_gone(shared, head)
+}
+
+/// What was invalidated stays gone, whatever its validator says.
+fn is_gone<St>(shared: &Shared<St>, head: &Head) -> bool {
+    let (address, tags) = (&head.address, &head.tags);
+    shared.invalidations.is_gone(address, tags, head.epoch)
 }
 
 impl Extent {
