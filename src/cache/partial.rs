@@ -77,26 +77,29 @@ impl<St: Store> Storing<St> {
     ) -> Option<Extent> {
         let store = &self.shared().store;
         let index = store.peek(self.key(), Part::Index).await.ok()?;
-        let new = Version::random().id();
-        let (place, there) = match (self.variant_of(whole), index) {
-            (None, index) => (Part::Index, index),
-            (Some(_), Some(Record::Variants(variants))) => {
-                let order = self.list_order();
-                match variants.select(self.request(), order).map(|one| one.id) {
-                    None => (Part::Variant(new), None),
-                    Some(id) => {
-                        let part = Part::Variant(id);
-                        (part, store.peek(self.key(), part).await.ok()?)
-                    }
+        // What the request selects now, whether or not this response varies.
+        let (from, there) = match index {
+            Some(Record::Variants(variants)) => {
+                let selected = variants.select(self.request(), self.list_order());
+                match selected.map(|one| Part::Variant(one.id)) {
+                    Some(from) => (Some(from), store.peek(self.key(), from).await.ok()?),
+                    None => (None, None),
                 }
             }
-            (Some(_), _) => (Part::Variant(new), None),
+            index => (Some(Part::Index), index),
+        };
+        let new = Version::random().id();
+        let place = match (self.variant_of(whole), from) {
+            (None, _) => Part::Index,
+            (Some(_), Some(Part::Variant(id))) => Part::Variant(id),
+            (Some(_), _) => Part::Variant(new),
         };
         let head = self.head(StatusCode::OK, whole, accepted);
         let of = match there {
             Some(Record::Object(object)) if stands(self.shared(), &object, &head) => return None,
             Some(Record::Partial(partial))
-                if partial.length == length
+                if from == Some(place)
+                    && partial.length == length
                     && !is_gone(self.shared(), &partial.head)
                     && same_strong_validator(&partial.head.headers, &head.headers) =>
             {
