@@ -736,7 +736,9 @@ impl Cache {
                     true => self.unmark(&old.key),
                     false => self.mark(&old.key, received_at),
                 }
-                self.stored[at] = updated.clone();
+                // Of several with one `Date`, what was confirmed last is the most recent.
+                self.stored.remove(at);
+                self.stored.insert(0, updated.clone());
                 Answer {
                     response: present(&updated, request, received_at),
                     status,

@@ -78,10 +78,10 @@ impl Scenario {
         steps: impl IntoIterator<Item = &'a [u8; STEP]>,
     ) -> Self {
         let mut steps = steps.into_iter().enumerate().peekable();
-        // Parts come together only where many are asked for: in one scenario of four.
+        // Parts come together only where many are asked for: in three scenarios of eight.
         let in_parts = steps
             .peek()
-            .is_some_and(|(_, first)| first[STEP - 1] >= 192);
+            .is_some_and(|(_, first)| first[STEP - 1] >= 160);
         Self {
             profile,
             steps: steps
