@@ -266,6 +266,43 @@ async fn a_whole_that_is_fresh_does_not_give_way_to_parts_and_a_200_to_a_range_i
 }
 
 #[tokio::test]
+async fn what_was_invalidated_neither_comes_back_with_another_part_nor_keeps_parts_out() {
+    let setup = setup(origin(TAGGED));
+    let invalidate = async || ask(&setup.service, request("DELETE", "/a", &[])).await;
+    range(&setup, "bytes=0-9").await;
+    invalidate().await;
+    assert!(range(&setup, "bytes=10-19").await.cache.is_stored());
+    assert!(range(&setup, "bytes=12-13").await.cache.is_hit());
+    assert!(!range(&setup, "bytes=1-2").await.cache.is_hit());
+
+    ask(&setup.service, get("/a")).await;
+    invalidate().await;
+    assert!(range(&setup, "bytes=0-9").await.cache.is_stored());
+    assert!(range(&setup, "bytes=1-2").await.cache.is_hit());
+    assert!(!ask(&setup.service, get("/a")).await.cache.is_hit());
+}
+
+#[tokio::test]
+async fn a_fresh_whole_does_not_give_way_to_parts_that_vary_otherwise() {
+    const VARIED: Fields = &[
+        ("cache-control", "max-age=60"),
+        ("etag", "\"b\""),
+        ("vary", "accept-language"),
+    ];
+    for (whole, part) in [(TAGGED, VARIED), (VARIED, TAGGED)] {
+        let setup = setup(move |request: Request<ReqBody>| {
+            let is_range = request.headers().contains_key("range");
+            origin(if is_range { part } else { whole })(request)
+        });
+        ask(&setup.service, get("/a")).await;
+        let reload = [("range", "bytes=0-9"), ("cache-control", "no-cache")];
+        let part = ask(&setup.service, request("GET", "/a", &reload)).await;
+        assert_eq!((part.status, part.cache.is_stored()), (206, false));
+        assert!(ask(&setup.service, get("/a")).await.cache.is_hit());
+    }
+}
+
+#[tokio::test]
 async fn a_part_that_is_cut_short_or_contradicts_itself_is_not_kept() {
     for (content_range, length, kept) in [
         ("bytes 0-9/40", "10", true),

@@ -77,26 +77,30 @@ impl<St: Store> Storing<St> {
     ) -> Option<Extent> {
         let store = &self.shared().store;
         let index = store.peek(self.key(), Part::Index).await.ok()?;
-        let new = Version::random().id();
-        let (place, there) = match (self.variant_of(whole), index) {
-            (None, index) => (Part::Index, index),
-            (Some(_), Some(Record::Variants(variants))) => {
-                let order = self.list_order();
-                match variants.select(self.request(), order).map(|one| one.id) {
-                    None => (Part::Variant(new), None),
-                    Some(id) => {
-                        let part = Part::Variant(id);
-                        (part, store.peek(self.key(), part).await.ok()?)
-                    }
+        // What the request selects now, whether or not this response varies.
+        let (from, there) = match index {
+            Some(Record::Variants(variants)) => {
+                let selected = variants.select(self.request(), self.list_order());
+                match selected.map(|one| Part::Variant(one.id)) {
+                    Some(from) => (Some(from), store.peek(self.key(), from).await.ok()?),
+                    None => (None, None),
                 }
             }
-            (Some(_), _) => (Part::Variant(new), None),
+            index => (Some(Part::Index), index),
+        };
+        let new = Version::random().id();
+        let place = match (self.variant_of(whole), from) {
+            (None, _) => Part::Index,
+            (Some(_), Some(Part::Variant(id))) => Part::Variant(id),
+            (Some(_), _) => Part::Variant(new),
         };
         let head = self.head(StatusCode::OK, whole, accepted);
         let of = match there {
             Some(Record::Object(object)) if stands(self.shared(), &object, &head) => return None,
             Some(Record::Partial(partial))
-                if partial.length == length
+                if from == Some(place)
+                    && partial.length == length
+                    && !is_gone(self.shared(), &partial.head)
                     && same_strong_validator(&partial.head.headers, &head.headers) =>
             {
                 partial.id
@@ -113,11 +117,17 @@ impl<St: Store> Storing<St> {
     }
 }
 
-/// Whether a complete object isn't to give way to parts: it is fresh, or of their version.
+/// Whether a complete object isn't to give way to parts: it is fresh, or of their version, and not invalidated.
 fn stands<St>(shared: &Shared<St>, object: &Object, parts: &Head) -> bool {
     let head = object.head();
-    head.freshness.is_fresh(shared.clock.now())
-        || same_strong_validator(&head.headers, &parts.headers)
+    let is_fresh = head.freshness.is_fresh(shared.clock.now());
+    (is_fresh || same_strong_validator(&head.headers, &parts.headers)) && !is_gone(shared, head)
+}
+
+/// What was invalidated stays gone, whatever its validator says.
+fn is_gone<St>(shared: &Shared<St>, head: &Head) -> bool {
+    let (address, tags) = (&head.address, &head.tags);
+    shared.invalidations.is_gone(address, tags, head.epoch)
 }
 
 impl Extent {

@@ -4,10 +4,13 @@
 //! they leave room, the line says so with "choice:", and names where the crate documents the same.
 //!
 //! Each subject stands in one place: what is used ([`Cache::judge`]), what is fetched and how ([`Cache::fetch`]), what is stored
-//! ([`Cache::storable`]), what a 304 does ([`Cache::freshen`]), what a viewer gets of it ([`present`]), what is
+//! ([`Cache::storable`]), what parts of a response are kept ([`Cache::store_part`]) and used ([`Stored::suffices`]), what a 304 does ([`Cache::freshen`]), what a viewer gets of it ([`present`]), what is
 //! invalidated ([`Cache::pass`]), and staleness ([`Profile::staleness`]).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    ops::Range,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// Where the real cache does other than the RFC says, known and reported: `true` makes the model do the same. To be
 /// removed one by one as the real one is put right.
@@ -135,7 +138,10 @@ struct Stored {
     original: Fields,
     status: u16,
     fields: Fields,
+    /// Of an incomplete response, with [`MISSING`] where bytes are missing.
     body: String,
+    /// RFC 9111 section 3.3: of what an incomplete response was made, `None` of a complete one.
+    parts: Option<Vec<Range<usize>>>,
     /// RFC 9111 section 4.2.3: `response_time`.
     received_at: u64,
     /// `corrected_initial_age`.
@@ -143,6 +149,18 @@ struct Stored {
     /// `freshness_lifetime`.
     lifetime: u64,
     state: State,
+}
+
+/// A byte that isn't there: no origin sends one.
+const MISSING: &str = "\0";
+
+/// What an answer from the store was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MadeOf {
+    Whole,
+    Part,
+    /// Several, and none of them would have been enough.
+    Parts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +210,8 @@ pub(crate) struct Cache {
     marked: Vec<(String, u64)>,
     /// Keys whose origin failed while something stale was at hand, and when.
     failing: Vec<(String, u64)>,
+    /// Of what the last answer was made, if it was a hit.
+    pub(crate) made_of: Option<MadeOf>,
 }
 
 impl Cache {
@@ -201,6 +221,7 @@ impl Cache {
             stored: Vec::new(),
             marked: Vec::new(),
             failing: Vec::new(),
+            made_of: None,
         }
     }
 
@@ -209,6 +230,7 @@ impl Cache {
         request: &Request,
         origin: &mut dyn Origin,
     ) -> Result<Answer, Failed> {
+        self.made_of = None;
         // Choice (the docs of `cache`): what isn't the cache's business passes through.
         if !["GET", "HEAD"].contains(&request.method) {
             return self.pass(request, "method", origin);
@@ -226,6 +248,13 @@ impl Cache {
             Some(at) => self.judge(&self.stored[at], request, now),
             None => (Verdict::Fetch, absent),
         };
+        // Choice (`Looked::judged`): parts are neither validated nor used in place of an error, for a 304 would confirm a whole.
+        if let Some(at) = chosen
+            && self.stored[at].parts.is_some()
+            && verdict != Verdict::Use
+        {
+            verdict = Verdict::Fetch;
+        }
         // Choice (`CachePolicy::stale_retry`): an origin that failed isn't asked again for 10 s.
         let failed_lately = self.is_failing(&key_of(request, &request.target), now);
         if let Some(at) = chosen
@@ -237,6 +266,7 @@ impl Cache {
         }
         if let (Some(at), Verdict::Use | Verdict::UseAndRefresh) = (chosen, verdict) {
             let stored = self.stored[at].clone();
+            self.made_of = Some(stored.made_of(request));
             let answer = Answer {
                 response: present(&stored, request, now),
                 status: Status {
@@ -284,14 +314,24 @@ impl Cache {
             true => "uri-miss",
             false => "vary-miss",
         };
+        let chosen = self.selected(request);
+        let chosen = chosen.filter(|at| self.stored[*at].state != State::Removed);
+        // Section 3.3: "MUST NOT use an incomplete response to answer requests unless ..."
+        if chosen.is_some_and(|at| !self.stored[at].suffices(request)) {
+            return (None, "partial");
+        }
+        (chosen, absent)
+    }
+
+    /// RFC 9111 section 4.1, whatever became of it.
+    fn selected(&self, request: &Request) -> Option<usize> {
+        let key = key_of(request, &request.target);
         // "A cache MUST use the most recent one (as determined by the Date header field)."
-        let chosen = (0..self.stored.len())
+        (0..self.stored.len())
             .filter(|at| self.stored[*at].key == key)
             .filter(|at| self.stored[*at].is_selected_by(request))
             .rev()
-            .max_by_key(|at| self.stored[*at].fields.date("date"));
-        let chosen = chosen.filter(|at| self.stored[*at].state != State::Removed);
-        (chosen, absent)
+            .max_by_key(|at| self.stored[*at].fields.date("date"))
     }
 
     /// RFC 9111 section 4: may it be used?
@@ -450,6 +490,9 @@ impl Cache {
             received_at,
         });
         let mut status = Status::forwarded(fwd);
+        if request.method == "GET" && range && response.status == 206 {
+            status.stored = self.store_part(request, &response, [requested_at, received_at]);
+        }
         match judged {
             // RFC 9110 section 9.3.2: what answers a HEAD isn't the whole. A range may be answered with it (section 14.2).
             Ok(_) if request.method == "HEAD" || (range && response.status != 200) => {}
@@ -511,7 +554,7 @@ impl Cache {
         if Asked::of(request).no_store {
             return Err(Refusal::Request);
         }
-        // "The response status code is final", and 206 and 304 are not stored as they are.
+        // "The response status code is final", and 206 and 304 are not stored as they are (see `store_part` and `freshen`).
         if matches!(status, 100..=199 | 206 | 304) {
             return Err(Refusal::Response);
         }
@@ -572,9 +615,66 @@ impl Cache {
 
     /// Stores a response. Gives whether it answers others without being validated.
     fn store(&mut self, exchange: &Exchange<'_>, lifetime: u64, body: String) -> bool {
-        let new = Stored::new(exchange, lifetime, body);
+        self.insert(Stored::new(exchange, lifetime, body))
+    }
+
+    /// RFC 9111 sections 3.3 and 3.4: keeps the part that a 206 brings, with those that it can be combined with.
+    fn store_part(
+        &mut self,
+        request: &Request,
+        response: &Response,
+        [requested_at, received_at]: [u64; 2],
+    ) -> bool {
+        let Some((part, length)) = content_range(&response.fields) else {
+            return false;
+        };
+        // Section 3.3: the fields of the whole, and what may be stored of it decides.
+        let mut fields = response.fields.clone();
+        fields.remove(&["content-range"]);
+        fields.set("content-length", length.to_string());
+        let exchange = Exchange {
+            method: "GET",
+            request,
+            status: 200,
+            fields: &fields,
+            requested_at,
+            received_at,
+        };
+        let Ok(lifetime) = self.storable(&exchange) else {
+            return false;
+        };
+        let mut new = Stored::new(&exchange, lifetime, MISSING.repeat(length));
+        new.body.replace_range(part.clone(), &response.body);
+        new.parts = Some(vec![part]);
+
+        if let Some(at) = self.selected(request) {
+            let old = &self.stored[at];
+            let kept = old.state == State::Kept;
+            let same = has_same_strong_validator(&old.fields, &new.fields);
+            // Choice (`stands`): a complete response that is fresh, or of the same version, doesn't give way to parts.
+            let fresh = old.lifetime > old.age(received_at);
+            if kept && old.parts.is_none() && (fresh || same) {
+                return false;
+            }
+            // Section 3.4: "only if they all have the same strong validator". Choice: and the same length, and both vary or none.
+            let alike = old.body.len() == length && old.vary.is_empty() == new.vary.is_empty();
+            if old.parts.is_some() && kept && same && alike {
+                new.combine(old);
+            }
+            // Choice (`Extent::place`): it takes the place of what the request selected, whatever that varied by.
+            self.stored.remove(at);
+        }
+        let key = new.key.clone();
+        if self.insert(new) {
+            self.unmark(&key);
+        }
+        true
+    }
+
+    /// Puts a response in its place. Gives whether it answers others without being validated.
+    fn insert(&mut self, new: Stored) -> bool {
         let usable =
-            new.lifetime > new.initial_age && Said::of(exchange.fields).no_cache != Scope::Whole;
+            new.lifetime > new.initial_age && Said::of(&new.fields).no_cache != Scope::Whole;
         // Choice (`store::Record`): under a key there is one response without `Vary`, or a list of variants.
         self.stored.retain(|old| {
             let both_vary = !(old.vary.is_empty() || new.vary.is_empty());
@@ -636,7 +736,9 @@ impl Cache {
                     true => self.unmark(&old.key),
                     false => self.mark(&old.key, received_at),
                 }
-                self.stored[at] = updated.clone();
+                // Of several with one `Date`, what was confirmed last is the most recent.
+                self.stored.remove(at);
+                self.stored.insert(0, updated.clone());
                 Answer {
                     response: present(&updated, request, received_at),
                     status,
@@ -781,6 +883,7 @@ impl Stored {
             status: exchange.status,
             fields,
             body,
+            parts: None,
             received_at: exchange.received_at,
             initial_age: initial_age(exchange),
             lifetime,
@@ -803,6 +906,56 @@ impl Stored {
 
     fn stale_for(&self, now: u64) -> u64 {
         self.ttl(now).min(0).unsigned_abs()
+    }
+
+    /// RFC 9111 section 3.4: what this has, laid over the parts of another of its version.
+    fn combine(&mut self, old: &Self) {
+        let (mut body, mut parts) = (MISSING.repeat(self.body.len()), Vec::new());
+        for new in self.parts.iter().flatten() {
+            // Choice (`Partial::with`): parts are named by where they begin, so that a new one replaces even a longer one.
+            let goes = |old: &Range<usize>| {
+                old.start == new.start || (new.start <= old.start && old.end <= new.end)
+            };
+            parts.extend(old.parts.iter().flatten().filter(|old| !goes(old)).cloned());
+            for part in &parts {
+                body.replace_range(part.clone(), &old.body[part.clone()]);
+            }
+            body.replace_range(new.clone(), &self.body[new.clone()]);
+            parts.push(new.clone());
+        }
+        (self.body, self.parts) = (body, Some(parts));
+    }
+
+    /// RFC 9111 section 3.3: whether all bytes are there that a request asks for. Choice (`Wanted::extents`): a 304 and the
+    /// answer to a HEAD take as many as without condition, and the whole.
+    fn suffices(&self, request: &Request) -> bool {
+        let mut plain = request.clone();
+        plain.fields.remove(&["if-none-match", "if-modified-since"]);
+        if request.method == "HEAD" {
+            plain.method = "GET";
+            plain.fields.remove(&["range"]);
+        }
+        !present(self, &plain, self.received_at)
+            .body
+            .contains(MISSING)
+    }
+
+    fn made_of(&self, request: &Request) -> MadeOf {
+        let Some(parts) = &self.parts else {
+            return MadeOf::Whole;
+        };
+        let alone_suffices = parts.iter().any(|part| {
+            let mut alone = self.clone();
+            alone.body = MISSING.repeat(self.body.len());
+            alone
+                .body
+                .replace_range(part.clone(), &self.body[part.clone()]);
+            alone.suffices(request)
+        });
+        match alone_suffices {
+            true => MadeOf::Part,
+            false => MadeOf::Parts,
+        }
     }
 
     /// RFC 9111 section 4.1.
@@ -921,6 +1074,31 @@ fn is_identified(stored: &Fields, not_modified: &Fields) -> bool {
     }
 }
 
+/// RFC 9110 section 8.8: the same strong entity tag. Choice (`same_strong_validator`): without any tag, the same
+/// `Last-Modified`, where it is a strong validator on either side (section 8.8.2.2: a second before `Date`).
+fn has_same_strong_validator(one: &Fields, other: &Fields) -> bool {
+    if one.has("etag") || other.has("etag") {
+        let strong = one.first("etag").filter(|tag| tag.starts_with('"'));
+        return strong.is_some() && strong == other.first("etag");
+    }
+    let strong = |fields: &Fields| {
+        let (modified, date) = (fields.date("last-modified")?, fields.date("date")?);
+        (modified + 1000 <= date).then_some(modified)
+    };
+    strong(one).is_some() && strong(one) == strong(other)
+}
+
+/// RFC 9110 section 14.4: the bytes, and the length of the whole.
+fn content_range(fields: &Fields) -> Option<(Range<usize>, usize)> {
+    let (range, length) = fields
+        .first("content-range")?
+        .strip_prefix("bytes ")?
+        .split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+    Some((first..last + 1, length.parse().ok()?))
+}
+
 /// RFC 9110 section 13.1.5.
 fn if_range_holds(request: &Request, fields: &Fields) -> bool {
     let Some(condition) = request.fields.first("if-range") else {
@@ -947,7 +1125,7 @@ fn if_range_holds(request: &Request, fields: &Fields) -> bool {
     clippy::option_option,
     reason = "whether there is one, and whether it can be satisfied"
 )]
-fn range_of(request: &Request, length: usize) -> Option<Option<(usize, usize)>> {
+pub(crate) fn range_of(request: &Request, length: usize) -> Option<Option<(usize, usize)>> {
     let value = request.fields.first("range")?;
     let spec = value.strip_prefix("bytes=")?;
     let (first, last) = spec.split_once('-')?;

@@ -6,7 +6,7 @@ mod cache;
 mod play;
 mod scenario;
 
-use cache::{Failed, Fields, Origin, Profile, Request, Response};
+use cache::{Failed, Fields, MadeOf, Origin, Profile, Request, Response};
 use play::Outcome;
 use proptest::{
     arbitrary::any,
@@ -42,6 +42,27 @@ impl Tally {
             ("hit: 304", status.hit && is(304)),
             ("hit: 206", status.hit && is(206)),
             ("hit: 416", status.hit && is(416)),
+            (
+                "range answered from a part",
+                is(206) && outcome.made_of == Some(MadeOf::Part),
+            ),
+            (
+                "range answered from combined parts",
+                is(206) && outcome.made_of == Some(MadeOf::Parts),
+            ),
+            (
+                "whole answered from combined parts",
+                is(200) && outcome.made_of == Some(MadeOf::Parts),
+            ),
+            (
+                "part of a variant",
+                outcome.made_of.is_some_and(|of| of != MadeOf::Whole)
+                    && response.fields.has("vary"),
+            ),
+            (
+                "forwarded for a missing part",
+                status.fwd == Some("partial"),
+            ),
             ("uri-miss", status.fwd == Some("uri-miss")),
             ("vary-miss", status.fwd == Some("vary-miss")),
             ("miss", status.fwd == Some("miss")),
@@ -69,13 +90,18 @@ impl Tally {
     }
 }
 
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 24] = [
     "hit",
     "hit of a HEAD",
     "stale hit",
     "hit: 304",
     "hit: 206",
     "hit: 416",
+    "range answered from a part",
+    "range answered from combined parts",
+    "whole answered from combined parts",
+    "part of a variant",
+    "forwarded for a missing part",
     "uri-miss",
     "vary-miss",
     "miss",

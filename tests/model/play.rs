@@ -1,7 +1,7 @@
 //! Plays a scenario to the naive cache and to the real one, and compares what comes of each step.
 
 use super::{
-    cache::{self, Answer, Failed, Fields, Origin, Profile, Request, Response, Status},
+    cache::{self, Answer, Failed, Fields, MadeOf, Origin, Profile, Request, Response, Status},
     scenario::{START, Scenario, Script},
 };
 use bytes::Bytes;
@@ -25,6 +25,8 @@ pub(crate) struct Outcome {
     /// What reached the origin, in order.
     pub(crate) asked: Vec<Request>,
     pub(crate) answer: Result<Answer, Failed>,
+    /// Of what it was made, if it was a hit: the model alone tells.
+    pub(crate) made_of: Option<MadeOf>,
 }
 
 /// A step of which the two caches made different things.
@@ -45,7 +47,7 @@ pub(crate) async fn play(
         model.origin.now = model.origin.now.saturating_add_signed(played.moves);
         // However long the origin took, it is the same time for both.
         real.clock.set(model.origin.now);
-        let of_model = comparable(model.ask(&played.request, &played.script));
+        let mut of_model = comparable(model.ask(&played.request, &played.script));
         let of_real = comparable(real.ask(&played.request, &played.script).await);
         if of_model != of_real {
             return Err(Difference {
@@ -54,6 +56,7 @@ pub(crate) async fn play(
                 real: of_real,
             });
         }
+        of_model.made_of = model.cache.made_of;
         observe(&played.request, &of_model);
     }
     Ok(())
@@ -100,6 +103,7 @@ impl Model {
         Outcome {
             asked: std::mem::take(&mut self.origin.asked),
             answer,
+            made_of: None,
         }
     }
 }
@@ -202,7 +206,11 @@ impl Real {
         }
         assert_eq!(self.core.fetches(), 0, "a fetch hangs");
         let asked = std::mem::take(&mut self.origin.state.lock().expect("no panic").asked);
-        Outcome { asked, answer }
+        Outcome {
+            asked,
+            answer,
+            made_of: None,
+        }
     }
 }
 
@@ -264,12 +272,13 @@ fn fields_of(headers: &http::HeaderMap) -> Fields {
 
 /// Reads `Cache-Status` (RFC 9211): `hit`, `fwd`, `stored`, and `ttl` of a hit.
 fn status_of(fields: &Fields) -> Status {
-    const FORWARDED: [&str; 7] = [
+    const FORWARDED: [&str; 8] = [
         "bypass",
         "method",
         "uri-miss",
         "vary-miss",
         "miss",
+        "partial",
         "request",
         "stale",
     ];

@@ -3,11 +3,11 @@
 //! A step is read off [`STEP`] bytes, each of which chooses from a small pool, the plain first: so that one decoder serves the
 //! property test (which shrinks towards fewer steps and smaller bytes) and the fuzz target.
 
-use super::cache::{Fields, Profile, Request, Response, http_date};
+use super::cache::{Fields, Profile, Request, Response, http_date, range_of};
 use std::fmt;
 
 /// Bytes in a step.
-pub(crate) const STEP: usize = 29;
+pub(crate) const STEP: usize = 30;
 
 /// When a scenario begins: a moment in 2026, in milliseconds.
 pub(crate) const START: u64 = 1_767_225_600_000;
@@ -43,7 +43,7 @@ pub(crate) struct Script {
     /// Answers a conditional request with a 304; with this entity tag.
     confirms: Option<ConfirmedTag>,
     /// Answers a range with a 206.
-    cuts: bool,
+    cuts: Option<Cut>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,16 @@ enum ConfirmedTag {
     None,
     /// The one of its full answer.
     Own,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// What was asked for.
+    Asked,
+    /// The same, of a whole that is longer by one, whatever its validator says.
+    OfLonger,
+    /// Another part than was asked for (RFC 9110 section 15.3.7: it may).
+    Other,
 }
 
 #[derive(Clone, Debug)]
@@ -67,10 +77,16 @@ impl Scenario {
         profile: Profile,
         steps: impl IntoIterator<Item = &'a [u8; STEP]>,
     ) -> Self {
-        let steps = steps.into_iter().enumerate();
+        let mut steps = steps.into_iter().enumerate().peekable();
+        // Parts come together only where many are asked for: in three scenarios of eight.
+        let in_parts = steps
+            .peek()
+            .is_some_and(|(_, first)| first[STEP - 1] >= 160);
         Self {
             profile,
-            steps: steps.map(|(at, bytes)| Step::read(at, bytes)).collect(),
+            steps: steps
+                .map(|(at, bytes)| Step::read(at, bytes, in_parts))
+                .collect(),
         }
     }
 }
@@ -88,9 +104,13 @@ fn seldom<T: Clone>(byte: u8, pool: &[T]) -> Option<T> {
 }
 
 impl Step {
-    fn read(number: usize, bytes: &[u8; STEP]) -> Self {
+    fn read(number: usize, bytes: &[u8; STEP], in_parts: bool) -> Self {
         let mut next = bytes.iter().copied();
-        let mut byte = || next.next().expect("as many as are read");
+        let mut byte = || match next.next().expect("as many as are read") {
+            // Nearer to the plain.
+            byte if in_parts && byte & 3 != 0 => byte / 2,
+            byte => byte,
+        };
         const SECOND: i64 = 1000;
         const DAY: i64 = 86_400 * SECOND;
         let moves = choose(
@@ -228,19 +248,38 @@ impl Step {
             "if-modified-since",
             seldom(byte(), &[OLD, AT_START, OLDER, "yesterday"]),
         );
-        let range = seldom(
-            byte(),
-            &[
-                "bytes=0-3",
-                "bytes=4-",
-                "bytes=-3",
-                "bytes=2-99",
-                "bytes=99-",
-                "bytes=-0",
-                "bytes=5-2",
-                "lines=1",
-            ],
-        );
+        let ranges = byte();
+        let range = match in_parts {
+            // They touch, overlap, and hold each other.
+            true => choose(
+                ranges,
+                &[
+                    Some("bytes=0-3"),
+                    Some("bytes=4-"),
+                    Some("bytes=2-6"),
+                    Some("bytes=0-3"),
+                    Some("bytes=-3"),
+                    None,
+                    Some("bytes=4-"),
+                    Some("bytes=2-6"),
+                    Some("bytes=2-3"),
+                    Some("bytes=99-"),
+                ],
+            ),
+            false => seldom(
+                ranges,
+                &[
+                    "bytes=0-3",
+                    "bytes=4-",
+                    "bytes=-3",
+                    "bytes=2-99",
+                    "bytes=99-",
+                    "bytes=-0",
+                    "bytes=5-2",
+                    "lines=1",
+                ],
+            ),
+        };
         add("range", range);
         let if_range = seldom(byte(), &["\"a\"", "W/\"a\"", OLD, "x"]);
         add("if-range", if_range);
@@ -311,20 +350,49 @@ impl Step {
             "99999999999999999999",
         ];
         say("age", seldom(byte(), &ages).map(Value::text));
-        let modified = [None, None, Some(OLD), Some(OLD), Some(OLDER), Some("junk")];
-        say("last-modified", choose(byte(), &modified).map(Value::text));
-        let tags = [
+        let modified = [
             None,
-            Some("\"a\""),
-            Some("\"a\""),
-            Some("\"b\""),
-            Some("W/\"a\""),
+            None,
+            Some(OLD),
+            Some(OLD),
+            Some(OLDER),
+            Some(AT_START),
+            Some("junk"),
         ];
+        say("last-modified", choose(byte(), &modified).map(Value::text));
+        let tags = match in_parts {
+            true => [
+                Some("\"a\""),
+                Some("\"a\""),
+                Some("\"a\""),
+                None,
+                Some("\"b\""),
+            ],
+            false => [
+                None,
+                Some("\"a\""),
+                Some("\"a\""),
+                Some("\"b\""),
+                Some("W/\"a\""),
+            ],
+        };
         say("etag", choose(byte(), &tags).map(Value::text));
-        say(
-            "vary",
-            seldom(
-                byte(),
+        let vary = byte();
+        let vary = match in_parts {
+            true => choose(
+                vary,
+                &[
+                    None,
+                    None,
+                    None,
+                    Some("Accept-Language"),
+                    Some("Accept-Language"),
+                    Some("Accept-Encoding, accept-language"),
+                    Some("*"),
+                ],
+            ),
+            false => seldom(
+                vary,
                 &[
                     "Accept-Language",
                     "Accept-Language",
@@ -335,9 +403,9 @@ impl Step {
                     "*",
                     "a, *",
                 ],
-            )
-            .map(Value::text),
-        );
+            ),
+        };
+        say("vary", vary.map(Value::text));
         say("set-cookie", seldom(byte(), &["id=1"]).map(Value::text));
         let named = byte();
         let references = [
@@ -384,7 +452,12 @@ impl Step {
                         Some(ConfirmedTag::Own),
                     ],
                 ),
-                cuts: kind & 2 == 2,
+                cuts: match kind & 62 {
+                    62 => Some(Cut::OfLonger),
+                    30 => Some(Cut::Other),
+                    cut if in_parts || cut & 6 != 0 => Some(Cut::Asked),
+                    _ => None,
+                },
             },
         }
     }
@@ -455,6 +528,19 @@ impl Value {
 }
 
 impl Script {
+    /// Names the version of what is answered: by its strong validator, if it may be one.
+    fn version(&self) -> String {
+        let said = |name| {
+            let line = self.fields.iter().find(|(known, _)| *known == name);
+            line.map(|(_, value)| value.at(0))
+        };
+        match (said("etag"), said("last-modified")) {
+            (Some(tag), _) if tag.starts_with('"') => tag[1..2].to_owned(),
+            (None, Some(modified)) => modified[..1].to_owned(),
+            _ => self.number.to_string(),
+        }
+    }
+
     /// What is answered to what reaches the origin; `None` if it fails.
     pub(crate) fn answer(&self, request: &Request, now: u64) -> Option<Response> {
         if self.fails {
@@ -495,10 +581,27 @@ impl Script {
         // A body of its own, so that it can be told which one it is.
         let mut body = format!("{}:abcdefgh", self.number);
         let mut status = self.status;
-        if self.cuts && status == 200 && request.method == "GET" && asked.has("range") {
-            status = 206;
-            fields.add("content-range", format!("bytes 0-3/{}", body.len()));
-            body.truncate(4);
+        if let Some(cut) = self.cuts
+            && status == 200
+            && request.method == "GET"
+        {
+            // Parts of one version are cut from one body.
+            let mut whole = format!("{}:abcdefgh", self.version());
+            if cut == Cut::OfLonger {
+                whole.push('i');
+            }
+            if let Some(Some((first, last))) = range_of(request, whole.len()) {
+                let (first, last) = match cut {
+                    Cut::Other => (1, 5),
+                    _ => (first, last),
+                };
+                status = 206;
+                fields.add(
+                    "content-range",
+                    format!("bytes {first}-{last}/{}", whole.len()),
+                );
+                body = whole[first..=last].to_owned();
+            }
         }
         if self.announces_length && status != 204 {
             fields.add("content-length", body.len().to_string());
@@ -563,8 +666,11 @@ impl fmt::Display for Step {
             Some(ConfirmedTag::None) => write!(f, "; 304 to a condition, without a tag")?,
             Some(ConfirmedTag::Own) => write!(f, "; 304 to a condition")?,
         }
-        if script.cuts {
-            write!(f, "; 206 to a range")?;
+        match script.cuts {
+            None => {}
+            Some(Cut::Asked) => write!(f, "; 206 to a range")?,
+            Some(Cut::OfLonger) => write!(f, "; 206 to a range, of a longer whole")?,
+            Some(Cut::Other) => write!(f, "; 206 to a range, for another")?,
         }
         Ok(())
     }
