@@ -6,7 +6,7 @@ use super::{
     fetch::{self, Fetch},
     flight::{FlightLanding, Outcome},
     future::CallWhenReady,
-    lookup::{Found, LookUp},
+    lookup::{Found, LookUp, times},
     respond::{self, Viewer},
     stale::StandIn,
     storing::Storing,
@@ -69,29 +69,25 @@ where
             let forward = found.forward();
             match &found {
                 Found::Usable(object) => {
-                    return Ok(self.asked.answer(object, CacheStatus::hit(0)));
+                    return Ok(self.asked.answer(object, None));
                 }
                 Found::Refresh(object, _) => {
-                    let status = CacheStatus {
-                        detail: Some(Detail::StaleWhileRevalidate),
-                        ..CacheStatus::hit(0)
-                    };
-                    let answer = self.asked.answer(object, status);
+                    let detail = Some(Detail::StaleWhileRevalidate);
+                    let answer = self.asked.answer(object, detail);
                     self.refresh(found, variant);
                     return Ok(answer);
                 }
                 Found::Validate(object, _, _) if self.asked.stands_in(object) => {
-                    let status = CacheStatus {
-                        detail: Some(Detail::StaleIfError),
-                        ..CacheStatus::hit(0)
-                    };
-                    return Ok(self.asked.answer(object, status));
+                    return Ok(self.asked.answer(object, Some(Detail::StaleIfError)));
                 }
                 Found::Validate(..) | Found::Nothing(_) => {}
             }
             let policy = &self.asked.settings.policy;
             if policy.freshness().asks_only_if_cached(&self.asked.facts) {
-                return Ok(respond::only_if_cached(&self.asked.settings, forward));
+                return Ok(respond::only_if_cached(
+                    &self.asked.settings,
+                    &self.asked.key,
+                ));
             }
             if let Some(detail) = self.asked.must_go_alone() {
                 return self.alone(found, forward, detail).await;
@@ -170,6 +166,7 @@ where
                     };
                     return Ok(respond::failure(
                         &self.asked.settings,
+                        &self.asked.key,
                         status,
                         said,
                         Detail::FetchFailed,
@@ -225,7 +222,7 @@ where
         found: Found,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
         let Self { asked, inner, body } = self;
-        let settings = asked.settings.clone();
+        let (settings, key) = (asked.settings.clone(), asked.key.clone());
         let status = CacheStatus::forwarded(found.forward());
         let answer = fetch::start(Fetch {
             asked,
@@ -239,6 +236,7 @@ where
             // The task is gone: the runtime is shutting down.
             Err(_gone) => Ok(respond::failure(
                 &settings,
+                &key,
                 StatusCode::INTERNAL_SERVER_ERROR,
                 status,
                 Detail::FetchFailed,
@@ -286,6 +284,7 @@ where
         }
         let answered = CallWhenReady::new(inner, Request::from_parts(parts, body)).await;
         let viewer = Viewer {
+            key: storing.key(),
             method: &viewer_method,
             headers: storing.request(),
             facts: &facts,
@@ -298,7 +297,7 @@ where
             }
         };
         if let (Some(failed), Some(stand_in)) = (failed, &stand_in)
-            && let Some(answer) = stand_in.answer(&core, &settings, &viewer, storing.key(), failed)
+            && let Some(answer) = stand_in.answer(&core, &settings, &viewer, failed)
         {
             return Ok(answer);
         }
@@ -319,6 +318,7 @@ where
             status.stored = confirmed.stored;
             status.detail = Some(Detail::Revalidated);
             let now = core.shared().clock.now();
+            status.ttl = Some(times(core.shared(), &confirmed.object, now).ttl(now));
             return Ok(respond::stored(
                 &settings,
                 &viewer,
@@ -335,6 +335,10 @@ where
         storing.restrict(response.headers_mut());
         let shared = core.shared();
         let mut tee = None;
+        status.ttl = judged
+            .as_ref()
+            .ok()
+            .map(|accepted| accepted.freshness.ttl(shared.clock.now()));
         match &judged {
             Ok(accepted)
                 if viewer_method == Method::GET
@@ -342,6 +346,8 @@ where
                     && detail != Some(Detail::TooManyFetches) =>
             {
                 tee = storing.tee(response.status(), &fields, accepted);
+                let refused = tee.is_none().then_some(Detail::NoRoom);
+                status.detail = status.detail.or(refused);
             }
             Err(refusal) => {
                 if freshness::is_lasting(*refusal, &facts, response.status()) {
@@ -352,12 +358,11 @@ where
             Ok(_) => {}
         }
         status.stored = tee.is_some();
-        tracing::debug!(key = %storing.key(), status = %status, "went alone");
         let mut response = response.map(|body| match tee {
             Some(tee) => ResponseBody::teed(body, tee),
             None => ResponseBody::inner(body),
         });
-        respond::annotate(&settings, &mut response, status);
+        respond::annotate(&settings, Some(storing.key()), &mut response, status);
         Ok(response)
     }
 }

@@ -150,6 +150,18 @@ pub(super) fn standing<St>(core: &Shared<St>, object: &Object) -> Standing {
     standing
 }
 
+/// The times of a stored object: once invalidated, it is stale.
+pub(super) fn times<St>(core: &Shared<St>, object: &Object, now: u64) -> Freshness {
+    let stored = object.head().freshness;
+    match standing(core, object) {
+        Standing::Current => stored,
+        Standing::Stale | Standing::Gone => Freshness {
+            fresh_until: stored.fresh_until.min(now),
+            ..stored
+        },
+    }
+}
+
 /// May a stored object be used, here and now?
 #[inline]
 pub(super) fn judge<St>(

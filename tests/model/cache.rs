@@ -266,7 +266,8 @@ impl Cache {
                     fields,
                     body: String::new(),
                 },
-                status: Status::forwarded(fwd),
+                // RFC 9211 sections 2.1 and 2.2: neither satisfied from the store nor forwarded.
+                status: Status::default(),
             });
         }
         let validate = chosen.filter(|_| verdict == Verdict::Validate);
