@@ -4,7 +4,7 @@ use super::{
     CacheCore,
     asked::Asked,
     carry::Sink,
-    confirm::{Confirmed, confirm},
+    confirm::{Confirmed, confirm, described},
     flight::{FlightLanding, Outcome, SharedAnswer},
     future::CallWhenReady,
     lookup::{Found, LookUp, times},
@@ -284,6 +284,9 @@ impl<St: Store> Led<St> {
         let code = response.status();
         let mut fields = response.headers().clone();
         remove_hop_by_hop(&mut fields);
+        if self.method == Method::HEAD && code == StatusCode::OK {
+            described(&self.core, &self.settings, &storing, &fields).await;
+        }
         let judged = storing.judge(code, &fields);
         storing.restrict(&mut fields);
         storing.restrict(response.headers_mut());

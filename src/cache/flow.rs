@@ -2,7 +2,7 @@
 
 use super::{
     asked::Asked,
-    confirm::confirm,
+    confirm::{confirm, described},
     fetch::{self, Fetch},
     flight::{FlightLanding, Outcome},
     future::CallWhenReady,
@@ -330,6 +330,9 @@ where
 
         let mut fields = response.headers().clone();
         remove_hop_by_hop(&mut fields);
+        if viewer_method == Method::HEAD && response.status() == StatusCode::OK {
+            described(&core, &settings, &storing, &fields).await;
+        }
         let judged = storing.judge(response.status(), &fields);
         storing.restrict(&mut fields);
         storing.restrict(response.headers_mut());

@@ -10,7 +10,7 @@ use crate::{
     status::{CacheStatus, Detail},
     store::{Object, Version},
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use std::{collections::VecDeque, ops::Range};
 
 /// The viewer's side of a request: what remains of it when the request itself is on its way.
@@ -205,16 +205,31 @@ fn finish<B>(
     response: &mut Response<B>,
     status: CacheStatus,
 ) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        tell(settings, key, status);
+    }
+    if settings.status_extension {
+        response.extensions_mut().insert(status);
+        if settings.cache_status_key {
+            add_key(response.extensions_mut(), key);
+        }
+    }
+}
+
+// Apart, so that a hit that says neither isn't slower for them.
+#[cold]
+fn tell(settings: &Settings, key: Option<&CacheKey>, status: CacheStatus) {
     tracing::debug!(
         key = key.map(tracing::field::display),
         status = %format_args!("{}{status}", settings.product.name()),
         "answered"
     );
-    if settings.status_extension {
-        response.extensions_mut().insert(status);
-        if let Some(key) = key.filter(|_| settings.cache_status_key) {
-            response.extensions_mut().insert(key.clone());
-        }
+}
+
+#[cold]
+fn add_key(extensions: &mut Extensions, key: Option<&CacheKey>) {
+    if let Some(key) = key {
+        extensions.insert(key.clone());
     }
 }
 
