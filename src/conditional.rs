@@ -1,7 +1,7 @@
 //! Conditional requests (RFC 9110 section 13): the viewer's, answered here, and our own to the origin.
 
-use crate::headers::{members, parse_http_date};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use crate::headers::{content_length, members, parse_http_date};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// Whether a stored response answers a viewer's `If-None-Match` or `If-Modified-Since` with a 304
 /// (RFC 9111 section 4.3.2).
@@ -55,6 +55,31 @@ pub fn is_not_modified(
         .or_else(|| date_of(header::DATE))
         .unwrap_or(received_at);
     modified <= since
+}
+
+/// Whether a 200 to a `HEAD` is about what is stored: its `ETag`, its `Last-Modified` and its `Content-Length`, those of them that
+/// it has, are those of the stored response, whose body has `length` bytes (RFC 9111 section 4.3.5). Another status than 200
+/// is stored for something else.
+///
+/// ```
+/// use frontage::conditional::describes;
+/// use http::{HeaderMap, StatusCode};
+///
+/// let (mut head, mut stored) = (HeaderMap::new(), HeaderMap::new());
+/// stored.insert("etag", "\"a\"".parse()?);
+/// assert!(describes(&head, StatusCode::OK, &stored, 5));
+/// head.insert("content-length", "6".parse()?);
+/// assert!(!describes(&head, StatusCode::OK, &stored, 5));
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+#[must_use]
+pub fn describes(head: &HeaderMap, status: StatusCode, stored: &HeaderMap, length: u64) -> bool {
+    let agrees = |name: HeaderName| {
+        !head.contains_key(&name) || head.get_all(&name).iter().eq(stored.get_all(&name))
+    };
+    let is_as_long =
+        !head.contains_key(header::CONTENT_LENGTH) || content_length(head) == Some(length);
+    status == StatusCode::OK && agrees(header::ETAG) && agrees(header::LAST_MODIFIED) && is_as_long
 }
 
 /// An entity tag without its weakness.
@@ -219,6 +244,48 @@ mod tests {
             &stored,
             0
         ));
+    }
+
+    #[test]
+    fn a_head_describes_what_it_does_not_contradict() {
+        let stored = [("etag", "\"a\""), ("last-modified", OLD)];
+        for (head, stored, length, expected) in [
+            (&[][..], &stored[..], 5, true),
+            (&[("etag", "\"a\"")], &stored, 5, true),
+            (&[("etag", "\"b\"")], &stored, 5, false),
+            (&[("etag", "W/\"a\"")], &stored, 5, false),
+            (&[("etag", "\"a\""), ("etag", "\"b\"")], &stored, 5, false),
+            (&[("etag", "\"a\"")], &[], 5, false),
+            (&[("last-modified", OLD)], &stored, 5, true),
+            (&[("last-modified", NEW)], &stored, 5, false),
+            (&[("last-modified", OLD)], &[], 5, false),
+            (&[("content-length", "5")], &stored, 5, true),
+            (
+                &[("content-length", "5"), ("content-length", "5")],
+                &[],
+                5,
+                true,
+            ),
+            (&[("content-length", "0")], &stored, 5, false),
+            (&[("content-length", "five")], &stored, 5, false),
+            (
+                &[("content-length", "5")],
+                &[("content-length", "5")],
+                6,
+                false,
+            ),
+            (
+                &[("etag", "\"a\""), ("last-modified", NEW)],
+                &stored,
+                5,
+                false,
+            ),
+        ] {
+            let (head, stored) = (map(head), map(stored));
+            let found = describes(&head, StatusCode::OK, &stored, length);
+            assert_eq!(found, expected, "{head:?} {stored:?}");
+            assert!(!describes(&head, StatusCode::NOT_FOUND, &stored, length));
+        }
     }
 
     #[test]

@@ -1,8 +1,59 @@
 //! What the cache did, as a value and as header fields (RFC 9211).
+//!
+//! A [`CacheStatus`] is said in three places, and they agree: the field `Cache-Status`, an extension of the response, and the
+//! event `answered` (`tracing`, level debug), which has the same text as `status`, and the `key`. There is one event for each answer, and
+//! one for each refresh behind an answer.
+//!
+//! # Reasons, and what to do about them
+//!
+//! `fwd`, a [`Forward`]: why the request went to the inner service.
+//!
+//! | said | why | what to do |
+//! |---|---|---|
+//! | `fwd=bypass` | Not the cache's business: an upgrade, a body, two `Host` lines, `If-Match` or `If-Unmodified-Since`, no path, a fetch of this very cache, or what `bypass_if` names. | If it wasn't meant: look at [`bypass_if`](crate::CacheLayer::bypass_if), and at what the client sends. |
+//! | `fwd=method` | Neither `GET` nor `HEAD`. | Nothing: an unsafe method that succeeds invalidates what is stored for its target. |
+//! | `fwd=uri-miss` | Nothing is stored under the key. | If it repeats: the `detail` says why nothing is stored. If there is none, compare the keys ([`cache_status_key`](crate::CacheLayer::cache_status_key)), and see whether the store is too small ([`MemoryStore::usage`](crate::MemoryStore::usage)). |
+//! | `fwd=vary-miss` | What is stored is for requests that `Vary` keeps apart from this one. | Name fewer fields in `Vary`, or fields of fewer values; raise [`max_variants`](crate::CacheCoreBuilder::max_variants). |
+//! | `fwd=miss` | What is stored was invalidated: by an [`Invalidator`](crate::invalidation::Invalidator), hard, or by an unsafe method. | Nothing. A soft invalidation keeps it to be confirmed, and to stand in for an error. |
+//! | `fwd=request` | What is stored is fresh, but the request asks for more: `no-cache`, `max-age`, `min-fresh`, `Pragma`. | If viewers may not: [`honor_request_directives(false)`](crate::CachePolicy::honor_request_directives). |
+//! | `fwd=stale` | What is stored is stale, or must be confirmed at each use (`no-cache`). | Give it a longer `max-age`, or a `stale-while-revalidate` so that nobody waits; with a validator (`ETag`) it is confirmed in place of sent anew. |
+//! | `fwd=partial` | Only a part of what was asked for is stored. | Nothing. |
+//!
+//! A stale answer without a word to the inner service is a hit; its `ttl` is then 0 or negative.
+//!
+//! | said | why | what to do |
+//! |---|---|---|
+//! | `hit` | What is stored is fresh; or it is stale, and the request allows that (`max-stale`). | If viewers may not: `honor_request_directives(false)`, or `must-revalidate` in the response. |
+//!
+//! `detail`, a [`Detail`]: what else there is to say. The first twelve are rules by which nothing is stored, each a [`Refusal`].
+//!
+//! | said | why | what to do |
+//! |---|---|---|
+//! | `detail=disabled` | The policy stores nothing. | Choose another [`CachePolicy`](crate::CachePolicy). |
+//! | `detail=method` | The answer to this method isn't stored: it isn't `GET`, nor a `POST` that says for how long. | Nothing. |
+//! | `detail=request-no-store` | The request says `no-store`. | If viewers may not: `honor_request_directives(false)`. |
+//! | `detail=authorization` | The request has `Authorization`, and the response doesn't say that others may have it. | If it is for all: `public` or `s-maxage` in the response. |
+//! | `detail=cookie` | The request has `Cookie`, and the response doesn't say that others may have it. | The same; or don't send cookies for this path. [`rfc9111()`](crate::CachePolicy::rfc9111) gives cookies no meaning. |
+//! | `detail=status` | This status isn't stored: 1xx, 206, 304, an unknown one with `must-understand`, or one that CloudFront doesn't keep. | For errors: a lifetime in the response, or [`error_caching_min_ttl`](crate::CachePolicy::error_caching_min_ttl). |
+//! | `detail=no-store` | The response says `no-store`. | Take it out if it isn't meant for this cache, or overrule it by `CDN-Cache-Control`. |
+//! | `detail=private` | The response says `private`. | The same. |
+//! | `detail=set-cookie` | The response has `Set-Cookie`. | Don't set cookies on what is for all, or say `no-cache="set-cookie"`: then it is stored without them. |
+//! | `detail=vary-any` | The response has `Vary: *`. | Name the fields that count. |
+//! | `detail=no-lifetime` | Nothing says for how long it may be used, and it can't be confirmed. | `max-age` or `s-maxage` in the response, a validator, or a default in the policy ([`ttl`](crate::CachePolicy::ttl)). |
+//! | `detail=stale` | It is stale on arrival, and can't be confirmed. | Look at its `max-age`, `Expires`, `Age` and `Date`; give it a validator. |
+//! | `detail=no-room` | It is too large for the store, or the store is full of what is being written or sent. | A larger [`MemoryStore`](crate::MemoryStore), or a higher [`max_object`](crate::store::MemoryStoreBuilder::max_object). |
+//! | `detail=uncacheable` | The last answer for the key wasn't stored: for two minutes requests don't wait for each other. | Look at the `detail` of the first one. |
+//! | `detail=revalidated` | The inner service confirmed what is stored. | Nothing: that is what validators are for. |
+//! | `detail=stale-while-revalidate` | It is stale, and refreshed behind this answer. | Nothing. If it repeats for one key: the refresh fails, or takes long. |
+//! | `detail=stale-if-error` | It is stale, and stands in for an inner service that fails (`fwd-status`), or failed a moment ago. | Mend the inner service. [`stale_retry`](crate::CachePolicy::stale_retry) says when it is asked again. |
+//! | `detail=fetch-failed` | The inner service failed, panicked or took too long, and nothing could stand in. | Mend it; a `stale-if-error` in its responses bridges the gap; [`fetch_timeout`](crate::CacheCoreBuilder::fetch_timeout) is the longest wait. |
+//! | `detail=only-if-cached` | The request asks for a stored answer only, and there is none: a 504, and the inner service isn't asked. | Nothing. |
+//! | `detail=too-many-fetches` | As many fetches are under way as may be: this one runs alone and isn't stored. | Raise [`max_fetches`](crate::CacheCoreBuilder::max_fetches), or find out why the inner service is slow. |
 
 use crate::{
     error::ConfigError,
     freshness::{Forward, Refusal},
+    key::CacheKey,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::{
@@ -13,7 +64,8 @@ use std::{
 /// What the cache did with a request.
 ///
 /// Every response that went through a [`Cache`](crate::Cache) carries it as an extension (unless
-/// [`CacheLayer::status_extension`](crate::CacheLayer::status_extension) is off), and the same as `Cache-Status`.
+/// [`CacheLayer::status_extension`](crate::CacheLayer::status_extension) is off), and the same as `Cache-Status`. The
+/// [module](self) says what each reason means, and what to do about it.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -45,7 +97,7 @@ pub struct CacheStatus {
     pub(crate) detail: Option<Detail>,
 }
 
-/// Why it came so, where the parameters of RFC 9211 don't say.
+/// Why it came so, where the parameters of RFC 9211 don't say. The [module](self) says what to do about each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Detail {
@@ -101,7 +153,8 @@ impl CacheStatus {
         }
     }
 
-    const NEITHER: Self = Self {
+    /// Neither a hit nor forwarded: a response of the cache's own.
+    pub(crate) const NEITHER: Self = Self {
         hit: false,
         forward: None,
         forward_status: None,
@@ -153,31 +206,34 @@ impl CacheStatus {
         self.detail
     }
 
-    /// The member of `Cache-Status` that says this, behind those of the caches upstream.
+    /// The member of `Cache-Status` that says this, behind those of the caches upstream, and with the key if it is to be said.
     pub(crate) fn header_value(
         &self,
         upstream: Option<&HeaderValue>,
         product: &Product,
+        key: Option<&CacheKey>,
     ) -> Option<HeaderValue> {
         let product = &*product.name;
-        let mut text = Text {
-            bytes: [0; 160],
-            len: 0,
-        };
-        let written = match upstream {
-            // Rare, and of any length.
-            Some(upstream) => {
-                let mut long = Vec::from(upstream.as_bytes());
-                long.extend_from_slice(format!(", {product}{self}").as_bytes());
-                return HeaderValue::from_maybe_shared(bytes::Bytes::from(long)).ok();
+        if upstream.is_none() && key.is_none() {
+            let mut text = Text {
+                bytes: [0; 160],
+                len: 0,
+            };
+            if text.push(product.as_bytes()) && self.write(&mut text) {
+                return HeaderValue::from_bytes(&text.bytes[..text.len]).ok();
             }
-            None => text.push(product.as_bytes()) && self.write(&mut text),
-        };
-        if written {
-            HeaderValue::from_bytes(&text.bytes[..text.len]).ok()
-        } else {
-            HeaderValue::from_str(&format!("{product}{self}")).ok()
         }
+        // Rare, and of any length.
+        let mut long = Vec::new();
+        if let Some(upstream) = upstream {
+            long.extend_from_slice(upstream.as_bytes());
+            long.extend_from_slice(b", ");
+        }
+        long.extend_from_slice(format!("{product}{self}").as_bytes());
+        if let Some(key) = key {
+            long.extend_from_slice(key_parameter(key).as_bytes());
+        }
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(long)).ok()
     }
 
     /// A hit, of which there is nothing else to say.
@@ -240,6 +296,35 @@ impl fmt::Display for CacheStatus {
         }
         if let Some(detail) = self.detail {
             write!(f, "; detail={detail}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The `key` parameter (RFC 9211 section 2.8), with its `; ` in front.
+fn key_parameter(key: &CacheKey) -> String {
+    let mut quoted = Quoted(String::from("; key=\""));
+    let fits = write!(quoted, "{key}").is_ok();
+    quoted.0.push_str(if fits { "\"" } else { "...\"" });
+    quoted.0
+}
+
+/// How many bytes of a key are said.
+const MAX_KEY: usize = 1024;
+
+/// An sf-string (RFC 8941 section 3.3.3) as it grows, up to [`MAX_KEY`] bytes. A key prints as ASCII alone.
+struct Quoted(String);
+
+impl Write for Quoted {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for char in text.chars() {
+            if self.0.len() >= MAX_KEY {
+                return Err(fmt::Error);
+            }
+            if matches!(char, '"' | '\\') {
+                self.0.push('\\');
+            }
+            self.0.push(char);
         }
         Ok(())
     }
@@ -381,7 +466,11 @@ mod tests {
 
     #[test]
     fn the_field_is_as_rfc_9211_has_it() {
-        let value = |status: CacheStatus| status.header_value(None, &product("frontage")).unwrap();
+        let value = |status: CacheStatus| {
+            status
+                .header_value(None, &product("frontage"), None)
+                .unwrap()
+        };
         assert_eq!(value(CacheStatus::hit(376_999)), "frontage; hit; ttl=376");
         assert_eq!(value(CacheStatus::hit(-1)), "frontage; hit; ttl=-1");
         let mut status = CacheStatus::forwarded(Forward::Stale);
@@ -395,16 +484,164 @@ mod tests {
         assert_eq!(value(status), text);
         let upstream = HeaderValue::from_static("origin; hit");
         let both = CacheStatus::hit(1000)
-            .header_value(Some(&upstream), &product("frontage"))
+            .header_value(Some(&upstream), &product("frontage"), None)
             .unwrap();
         assert_eq!(both, "origin; hit, frontage; hit; ttl=1");
         let long = "x".repeat(200);
         assert_eq!(
             CacheStatus::hit(0)
-                .header_value(None, &product(&long))
+                .header_value(None, &product(&long), None)
                 .unwrap(),
             format!("{long}; hit; ttl=0")
         );
+    }
+
+    /// Every part of a key that a byte can stand in: each has it three times.
+    fn key_with(byte: u8) -> CacheKey {
+        let part = |tag: u8| [tag, 0, 0, 0, 3, byte, byte, byte];
+        CacheKey::from_bytes(&[3, 4, 5, 6, 7].map(part).concat())
+    }
+
+    /// What an sf-string says (RFC 8941 section 4.2.5).
+    fn unquoted(quoted: &str) -> String {
+        let inner = quoted
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let mut chars = inner.unwrap().chars();
+        let mut said = String::new();
+        while let Some(char) = chars.next() {
+            assert!(matches!(char, ' '..='~') && char != '"', "{quoted}");
+            said.push(match char {
+                '\\' => chars
+                    .next()
+                    .filter(|next| matches!(next, '"' | '\\'))
+                    .unwrap(),
+                _ => char,
+            });
+        }
+        said
+    }
+
+    #[test]
+    fn the_key_is_an_sf_string_whatever_is_in_it() {
+        for byte in 0..=255 {
+            let key = key_with(byte);
+            let value = CacheStatus::hit(0).header_value(None, &product("a"), Some(&key));
+            let value = value.unwrap();
+            let said = value.to_str().unwrap();
+            let quoted = said.strip_prefix("a; hit; ttl=0; key=").unwrap();
+            assert_eq!(unquoted(quoted), key.to_string());
+        }
+        let upstream = HeaderValue::from_static("origin; hit");
+        let key = CacheKey::from_bytes(&[4, 0, 0, 0, 2, b'/', b'"']);
+        let both = CacheStatus::hit(0).header_value(Some(&upstream), &product("a"), Some(&key));
+        let expected = r#"origin; hit, a; hit; ttl=0; key="/\\\"""#;
+        assert_eq!(both.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_long_key_is_cut() {
+        let key = |length: usize, byte| {
+            let mut part = vec![4];
+            part.extend_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
+            part.extend(std::iter::repeat_n(byte, length));
+            key_parameter(&CacheKey::from_bytes(&part))
+        };
+        let fits = MAX_KEY - "; key=\"".len();
+        assert_eq!(key(fits, b'x'), format!("; key=\"{}\"", "x".repeat(fits)));
+        assert_eq!(
+            key(fits + 1, b'x'),
+            format!("; key=\"{}...\"", "x".repeat(fits))
+        );
+        for byte in [b'x', b'"', 0] {
+            let said = key(60_000, byte);
+            assert!(said.len() < MAX_KEY + 10 && said.ends_with("...\""));
+            assert!(!unquoted(&said["; key=".len()..]).is_empty());
+        }
+    }
+
+    /// Each `Forward`, from none: a new one doesn't compile until it is listed.
+    fn next_forward(after: Option<Forward>) -> Option<Forward> {
+        use Forward::{Bypass, Method, Miss, Partial, Request, Stale, UriMiss, VaryMiss};
+        match after {
+            None => Some(Bypass),
+            Some(Bypass) => Some(Method),
+            Some(Method) => Some(UriMiss),
+            Some(UriMiss) => Some(VaryMiss),
+            Some(VaryMiss) => Some(Miss),
+            Some(Miss) => Some(Request),
+            Some(Request) => Some(Stale),
+            Some(Stale) => Some(Partial),
+            Some(Partial) => None,
+        }
+    }
+
+    /// Each `Refusal`, likewise.
+    fn next_refusal(after: Option<Refusal>) -> Option<Refusal> {
+        use Refusal::{
+            Authorization, Cookie, Disabled, Method, NoLifetime, NoStore, Private, RequestNoStore,
+            SetCookie, Stale, Status, VaryAny,
+        };
+        match after {
+            None => Some(Disabled),
+            Some(Disabled) => Some(Method),
+            Some(Method) => Some(RequestNoStore),
+            Some(RequestNoStore) => Some(Authorization),
+            Some(Authorization) => Some(Cookie),
+            Some(Cookie) => Some(Status),
+            Some(Status) => Some(NoStore),
+            Some(NoStore) => Some(Private),
+            Some(Private) => Some(SetCookie),
+            Some(SetCookie) => Some(VaryAny),
+            Some(VaryAny) => Some(NoLifetime),
+            Some(NoLifetime) => Some(Stale),
+            Some(Stale) => None,
+        }
+    }
+
+    /// Each `Detail`, likewise.
+    fn next_detail(after: Option<Detail>) -> Option<Detail> {
+        use Detail::{
+            FetchFailed, NoRoom, NotStored, OnlyIfCached, Revalidated, StaleIfError,
+            StaleWhileRevalidate, TooManyFetches, Uncacheable,
+        };
+        match after {
+            None => next_refusal(None).map(NotStored),
+            Some(NotStored(refusal)) => Some(next_refusal(Some(refusal)).map_or(NoRoom, NotStored)),
+            Some(NoRoom) => Some(Uncacheable),
+            Some(Uncacheable) => Some(Revalidated),
+            Some(Revalidated) => Some(StaleWhileRevalidate),
+            Some(StaleWhileRevalidate) => Some(StaleIfError),
+            Some(StaleIfError) => Some(FetchFailed),
+            Some(FetchFailed) => Some(OnlyIfCached),
+            Some(OnlyIfCached) => Some(TooManyFetches),
+            Some(TooManyFetches) => None,
+        }
+    }
+
+    #[test]
+    fn every_reason_is_in_the_table_once_with_what_to_do_about_it() {
+        let forwards = std::iter::successors(next_forward(None), |last| next_forward(Some(*last)));
+        let details = std::iter::successors(next_detail(None), |last| next_detail(Some(*last)));
+        let mut expected: Vec<String> = forwards
+            .map(|forward| format!("fwd={}", forward.as_str()))
+            .chain(details.map(|detail| format!("detail={detail}")))
+            .chain(["hit".to_owned()])
+            .collect();
+        let rows = include_str!("status.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | `"));
+        let mut told: Vec<String> = rows
+            .map(|row| {
+                let (said, rest) = row.split_once("` | ").unwrap();
+                let (why, to_do) = rest.split_once(" | ").unwrap();
+                assert!(why.ends_with('.') && to_do.ends_with(". |"), "{row}");
+                said.to_owned()
+            })
+            .collect();
+        expected.sort();
+        told.sort();
+        assert_eq!(told, expected);
     }
 
     #[test]

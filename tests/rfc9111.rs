@@ -6,7 +6,7 @@
 mod common;
 
 use common::*;
-use frontage::CachePolicy;
+use frontage::{CachePolicy, freshness::Forward};
 use http::{HeaderName, Request};
 use std::{
     sync::{
@@ -282,5 +282,211 @@ async fn a_browsers_reload_does_not_ask_for_what_is_immutable() {
         )
         .await;
         assert_eq!(setup.seen.count(), asked + 1);
+    }
+}
+
+/// An origin that answers a `GET` with the first fields and a body of four bytes, and a `HEAD` with the others, always in full.
+fn with_heads(policy: CachePolicy, gets: Fields, status: u16, heads: Fields) -> Setup {
+    setup_with(common::policy(policy), move |request| async move {
+        match request.method() == "HEAD" {
+            true => response_with(status, heads, channel().1),
+            false => response(gets, "body"),
+        }
+    })
+}
+
+/// Asks for the head, from the origin.
+fn reload_head(fields: &[(&str, &str)]) -> Request<ReqBody> {
+    let mut request = request("HEAD", "/a", fields);
+    let no_cache = http::HeaderValue::from_static("no-cache");
+    request.headers_mut().insert("cache-control", no_cache);
+    request
+}
+
+#[tokio::test]
+async fn a_head_that_agrees_freshens_what_is_stored() {
+    const MODIFIED: (&str, &str) = ("last-modified", "Mon, 01 Dec 2025 00:00:00 GMT");
+    const NEW: (&str, &str) = ("cache-control", "public, max-age=60");
+    let cases: [(Fields, Fields); 4] = [
+        (&[("cache-control", "max-age=10")], &[NEW, ("x-new", "1")]),
+        (
+            &[("cache-control", "max-age=10"), ("x-new", "0")],
+            &[NEW, ("x-new", "1"), ("content-length", "4")],
+        ),
+        (
+            &[("cache-control", "max-age=10"), ("etag", "\"a\"")],
+            &[NEW, ("x-new", "1"), ("etag", "\"a\"")],
+        ),
+        (
+            &[("cache-control", "max-age=10"), ("etag", "\"a\""), MODIFIED],
+            &[NEW, ("x-new", "1"), MODIFIED],
+        ),
+    ];
+    for (gets, heads) in cases {
+        for policy in [CachePolicy::default(), CachePolicy::rfc9111()] {
+            // Led, and alone.
+            for credentials in [&[][..], &[("authorization", "alice")]] {
+                let setup = with_heads(policy.clone(), gets, 200, heads);
+                ask(&setup.service, get("/a")).await;
+                setup.clock.advance(11 * SECOND);
+                let head = ask(&setup.service, request("HEAD", "/a", credentials)).await;
+                assert_eq!(
+                    (head.status, setup.seen.last().method.as_str()),
+                    (200, "HEAD")
+                );
+                setup.clock.advance(SECOND);
+                let hit = ask(&setup.service, get("/a")).await;
+                assert_eq!(hit.header("cache-status"), Some("frontage; hit; ttl=59"));
+                assert_eq!(hit.header("x-new"), Some("1"), "{gets:?} {heads:?}");
+                assert_eq!(
+                    (&hit.body[..], hit.header("age")),
+                    (&b"body"[..], Some("1"))
+                );
+                assert_eq!(setup.seen.count(), 2);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_disagrees_makes_what_is_stored_stale() {
+    const KEPT: Fields = &[
+        ("cache-control", "max-age=60, stale-if-error=60"),
+        ("etag", "\"a\""),
+        ("last-modified", "Mon, 01 Dec 2025 00:00:00 GMT"),
+    ];
+    let cases: [Fields; 4] = [
+        &[("cache-control", "public, max-age=60"), ("etag", "\"b\"")],
+        &[
+            ("cache-control", "public"),
+            ("etag", "\"a\""),
+            ("last-modified", DATE),
+        ],
+        &[("cache-control", "public"), ("content-length", "5")],
+        &[("cache-control", "no-store"), ("etag", "\"b\"")],
+    ];
+    for heads in cases {
+        for credentials in [&[][..], &[("authorization", "alice")]] {
+            let setup = with_heads(CachePolicy::rfc9111(), KEPT, 200, heads);
+            ask(&setup.service, get("/a")).await;
+            setup.clock.advance(SECOND);
+            assert!(ask(&setup.service, get("/a")).await.cache.is_hit());
+            ask(&setup.service, reload_head(credentials)).await;
+            let only = request("GET", "/a", &[("cache-control", "max-stale")]);
+            let stale = ask(&setup.service, only).await;
+            assert_eq!(stale.cache.ttl(), Some(0), "kept, but stale: {heads:?}");
+            assert!(stale.cache.is_hit());
+            let anew = ask(&setup.service, get("/a")).await;
+            assert_eq!(anew.cache.forward(), Some(Forward::Stale), "{heads:?}");
+            assert_eq!(setup.seen.last().headers["if-none-match"], "\"a\"");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_forbids_to_store_removes_what_it_describes() {
+    let setup = with_heads(
+        CachePolicy::default(),
+        &[("cache-control", "max-age=60"), ("etag", "\"a\"")],
+        200,
+        &[("cache-control", "no-store"), ("etag", "\"a\"")],
+    );
+    ask(&setup.service, get("/a")).await;
+    ask(&setup.service, reload_head(&[])).await;
+    assert_eq!(setup.store.usage().entries, 0);
+}
+
+#[tokio::test]
+async fn a_head_leaves_alone_what_it_says_nothing_of() {
+    const KEPT: Fields = &[("cache-control", "max-age=60"), ("etag", "\"a\"")];
+    const OTHER: Fields = &[("cache-control", "max-age=60"), ("etag", "\"b\"")];
+    for (policy, status, fields) in [
+        // Not a 200.
+        (CachePolicy::default(), 404, &[][..]),
+        (CachePolicy::default(), 304, &[]),
+        // Somebody's own.
+        (CachePolicy::default(), 200, &[("cookie", "id=alice")]),
+        (CachePolicy::rfc9111(), 200, &[("authorization", "alice")]),
+    ] {
+        let setup = with_heads(policy, KEPT, status, OTHER);
+        ask(&setup.service, get("/a")).await;
+        ask(&setup.service, reload_head(fields)).await;
+        assert_eq!(setup.seen.last().method, "HEAD", "{status} {fields:?}");
+        let hit = ask(&setup.service, get("/a")).await;
+        assert_eq!(hit.header("cache-status"), Some("frontage; hit; ttl=60"));
+    }
+}
+
+#[tokio::test]
+async fn in_the_cloudfront_profiles_a_head_updates_nothing() {
+    const FIELDS: Fields = &[("cache-control", "max-age=60")];
+    let setup = with_heads(CachePolicy::caching_optimized(), FIELDS, 200, FIELDS);
+    ask(&setup.service, get("/a")).await;
+    setup.clock.advance(61 * SECOND);
+    ask(&setup.service, request("HEAD", "/a", &[])).await;
+    assert_eq!(setup.seen.last().method, "HEAD");
+    let stale = ask(&setup.service, get("/a")).await;
+    assert_eq!(stale.cache.forward(), Some(Forward::Stale));
+}
+
+#[tokio::test]
+async fn a_head_says_nothing_of_what_came_after_it_went_out() {
+    for (later, expected) in [(Duration::ZERO, false), (Duration::from_millis(1), true)] {
+        let gate = Arc::new(tokio::sync::Semaphore::new(0));
+        let setup = setup({
+            let gate = gate.clone();
+            move |request| {
+                let gate = gate.clone();
+                async move {
+                    if request.method() == "HEAD" {
+                        gate.acquire().await.unwrap().forget();
+                        let fields = [("cache-control", "max-age=60"), ("etag", "\"old\"")];
+                        return response_with(200, &fields, channel().1);
+                    }
+                    response(
+                        &[("cache-control", "max-age=60"), ("etag", "\"new\"")],
+                        "new",
+                    )
+                }
+            }
+        });
+        let service = setup.service.clone();
+        let head = tokio::spawn(async move { ask(&service, request("HEAD", "/a", &[])).await });
+        until(|| setup.seen.count() == 1).await;
+        setup.clock.advance(later);
+        ask(&setup.service, get("/a")).await;
+        until(|| setup.store.usage().entries == 1).await;
+        gate.add_permits(1);
+        head.await.unwrap();
+        let cache = ask(&setup.service, get("/a")).await.cache;
+        assert_eq!(cache.is_hit(), expected, "{later:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_is_about_the_variant_that_it_asks_for() {
+    let setup = setup(|request| async move {
+        let fields = [
+            ("cache-control", "max-age=60"),
+            ("vary", "accept-language"),
+            ("x-method", request.method().as_str()),
+            (
+                "content-length",
+                if request.method() == "HEAD" { "9" } else { "4" },
+            ),
+        ];
+        match request.method() == "HEAD" {
+            true => response_with(200, &fields, channel().1),
+            false => response(&fields, "body"),
+        }
+    });
+    let language = |language| [("accept-language", language)];
+    for asked in ["en", "de"] {
+        ask(&setup.service, request("GET", "/a", &language(asked))).await;
+    }
+    ask(&setup.service, reload_head(&language("en"))).await;
+    for (asked, is_hit) in [("en", false), ("de", true)] {
+        let answer = ask(&setup.service, request("GET", "/a", &language(asked))).await;
+        assert_eq!(answer.cache.is_hit(), is_hit, "{asked}");
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     CacheCore,
     flight::{FlightKey, OnItsWay, Outcome, SharedAnswer},
-    lookup::{Found, LookUp, Wanted, judge},
+    lookup::{Found, LookUp, Wanted, judge, times},
     respond::{self, Viewer},
     settings::Settings,
     stale::may_stand_in,
@@ -52,7 +52,8 @@ impl<St: Store> Asked<St> {
         let core = self.core.shared();
         let wanted = Wanted {
             settings: &self.settings,
-            parts: &self.parts,
+            method: &self.parts.method,
+            headers: &self.parts.headers,
         };
         let looked = poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, wanted)).await;
         let variant = looked.variant.clone();
@@ -138,19 +139,25 @@ impl<St: Store> Asked<St> {
 
     pub(super) fn viewer(&self) -> Viewer<'_> {
         Viewer {
+            key: &self.key,
             method: &self.parts.method,
             headers: &self.parts.headers,
             facts: &self.facts,
         }
     }
 
+    /// Answers from the store.
     pub(super) fn answer<B>(
         &self,
         object: &Object,
-        status: CacheStatus,
+        detail: Option<Detail>,
     ) -> Response<ResponseBody<B>> {
-        let now = self.core.shared().clock.now();
-        tracing::debug!(key = %self.key, status = %status, "answered from the store");
+        let core = self.core.shared();
+        let now = core.clock.now();
+        let status = CacheStatus {
+            detail,
+            ..CacheStatus::hit(times(core, object, now).ttl(now))
+        };
         respond::stored(&self.settings, &self.viewer(), object, now, status)
     }
 
@@ -165,7 +172,6 @@ impl<St: Store> Asked<St> {
             collapsed: true,
             ..answer.status_for(forward, now)
         };
-        tracing::debug!(key = %self.key, status = %status, "shared a fetch");
         answer.for_follower(&self.settings, &self.viewer(), body, status, now)
     }
 }

@@ -1,16 +1,25 @@
-//! A 304 from the origin confirms what is stored.
+//! A 304 from the origin confirms what is stored, and so may a 200 to a `HEAD`.
 
-use super::{CacheCore, lookup::standing, own_fields, storing::Storing};
+use super::{
+    CacheCore,
+    lookup::{LookUp, Wanted, standing},
+    own_fields,
+    settings::Settings,
+    storing::Storing,
+};
 use crate::{
+    conditional,
+    freshness::Refusal,
     headers::{APPENDED_SLOTS, http_date, merge_not_modified},
     invalidation::Standing,
     key::Vary,
     store::{Expected, Head, Object, Part, Record, Store},
 };
 use http::{
-    HeaderMap,
+    HeaderMap, Method, StatusCode,
     header::{self, Entry},
 };
+use std::future::poll_fn;
 
 /// What a 304 made of a stored object.
 pub(super) struct Confirmed {
@@ -109,4 +118,55 @@ pub(super) async fn confirm<St: Store>(
             }
         }
     }
+}
+
+/// Compares a 200 to a `HEAD` with what a `GET` would get of the store: freshens that, or makes it stale (RFC 9111 section 4.3.5).
+///
+/// What came after the `HEAD` went out is newer than its answer, and what this request alone must not have kept says nothing of
+/// what others get.
+pub(super) async fn described<St: Store>(
+    core: &CacheCore<St>,
+    settings: &Settings,
+    storing: &Storing<St>,
+    fields: &HeaderMap,
+) {
+    let (shared, key, policy) = (core.shared(), storing.key(), settings.policy.freshness());
+    let refused = storing.judge(StatusCode::OK, fields).err();
+    if !policy.heads_update() || refused.is_some_and(Refusal::is_of_request) {
+        return;
+    }
+    let mut look_up = LookUp::again(&shared.store, key);
+    let wanted = Wanted {
+        settings,
+        method: &Method::HEAD,
+        headers: storing.request(),
+    };
+    let looked = poll_fn(|cx| look_up.poll(cx, &shared.store, key, wanted)).await;
+    // What is there in parts isn't one record that a head belongs to.
+    let Some((object, part)) = looked.object.filter(|_| !looked.is_partial) else {
+        return;
+    };
+    let old = object.head();
+    let is_newer = old.freshness.received_at > storing.requested_at();
+    if is_newer || standing(shared, &object) == Standing::Gone {
+        return;
+    }
+    if conditional::describes(fields, old.status, &old.headers, object.body().length()) {
+        confirm(core, storing, &object, part, fields).await;
+        return;
+    }
+    tracing::debug!(%key, "a HEAD says that it changed: stale from now on");
+    let now = shared.clock.now();
+    let mut freshness = old.freshness;
+    freshness.fresh_until = freshness.fresh_until.min(now);
+    let head = Head {
+        freshness,
+        ..old.clone()
+    };
+    let stale = Record::Object(object.with_head(head));
+    // Where it was replaced meanwhile, the `HEAD` was about something older.
+    let _swapped = shared
+        .store
+        .swap(key, part, Expected::Version(object.version()), Some(stale))
+        .await;
 }

@@ -4,10 +4,10 @@ use super::{
     CacheCore,
     asked::Asked,
     carry::Sink,
-    confirm::{Confirmed, confirm},
+    confirm::{Confirmed, confirm, described},
     flight::{FlightLanding, OnItsWay, Outcome, SharedAnswer},
     future::CallWhenReady,
-    lookup::{Found, LookUp},
+    lookup::{Found, LookUp, times},
     nested::mark_led,
     respond::{self, Viewer},
     settings::Settings,
@@ -80,6 +80,7 @@ impl<St> Drop for Ended<St> {
 struct Led<St> {
     core: CacheCore<St>,
     settings: Arc<Settings>,
+    key: CacheKey,
     method: Method,
     facts: RequestFacts,
     conditions: HeaderMap,
@@ -139,15 +140,11 @@ where
                 .0
             {
                 Found::Usable(object) => {
-                    let answer = asked.answer(&object, CacheStatus::hit(0));
+                    let answer = asked.answer(&object, None);
                     return waiting.tell(|| Outcome::Again, Ok(answer));
                 }
                 Found::Validate(object, _, _) if asked.stands_in(&object) => {
-                    let status = CacheStatus {
-                        detail: Some(Detail::StaleIfError),
-                        ..CacheStatus::hit(0)
-                    };
-                    let answer = asked.answer(&object, status);
+                    let answer = asked.answer(&object, Some(Detail::StaleIfError));
                     return waiting.tell(|| Outcome::Again, Ok(answer));
                 }
                 stale @ (Found::Refresh(..) | Found::Validate(..)) => found = stale,
@@ -164,10 +161,11 @@ where
             key,
         } = asked;
         let conditions = respond::viewer_fields(&parts.headers);
-        let storing = Storing::new(&core, &settings, key, &parts, &facts);
+        let storing = Storing::new(&core, &settings, key.clone(), &parts, &facts);
         let mut led = Led {
             core,
             settings,
+            key,
             method: parts.method.clone(),
             facts,
             conditions,
@@ -214,7 +212,7 @@ where
         match failed {
             None => led.core.shared().failing.lift(storing.key()),
             Some(failed) => {
-                if let Some(answer) = led.stand_in(storing.key(), failed) {
+                if let Some(answer) = led.stand_in(failed) {
                     // The others find it, too: it stands in until the origin is asked again.
                     return waiting.tell(|| Outcome::Again, Ok(answer));
                 }
@@ -248,17 +246,14 @@ where
 
 impl<St: Store> Led<St> {
     /// The stale answer after a failure, if there is one that may be used.
-    fn stand_in<B>(
-        &self,
-        key: &CacheKey,
-        failed: Option<StatusCode>,
-    ) -> Option<Response<ResponseBody<B>>> {
+    fn stand_in<B>(&self, failed: Option<StatusCode>) -> Option<Response<ResponseBody<B>>> {
         let stand_in = self.stand_in.as_ref()?;
-        stand_in.answer(&self.core, &self.settings, &self.viewer(), key, failed)
+        stand_in.answer(&self.core, &self.settings, &self.viewer(), failed)
     }
 
     fn viewer(&self) -> Viewer<'_> {
         Viewer {
+            key: &self.key,
             method: &self.method,
             headers: &self.conditions,
             facts: &self.facts,
@@ -267,18 +262,19 @@ impl<St: Store> Led<St> {
 
     fn failed<B, E>(self, waiting: Waiting<B, E>, code: StatusCode) {
         let status = CacheStatus::forwarded(self.forward);
-        let answer = respond::failure(&self.settings, code, status, Detail::FetchFailed);
+        let answer = respond::failure(&self.settings, &self.key, code, status, Detail::FetchFailed);
         waiting.tell(move || Outcome::Failed(code), Ok(answer));
     }
 
     fn confirmed<B, E>(self, waiting: Waiting<B, E>, confirmed: Confirmed) {
+        let now = self.core.shared().clock.now();
         let status = CacheStatus {
             forward_status: Some(StatusCode::NOT_MODIFIED),
+            ttl: Some(times(self.core.shared(), &confirmed.object, now).ttl(now)),
             stored: confirmed.stored,
             detail: Some(Detail::Revalidated),
             ..CacheStatus::forwarded(self.forward)
         };
-        let now = self.core.shared().clock.now();
         let viewer = self.viewer();
         let answer = respond::stored(&self.settings, &viewer, &confirmed.object, now, status);
         let shareable = confirmed.shareable;
@@ -303,6 +299,9 @@ impl<St: Store> Led<St> {
         let code = response.status();
         let mut fields = response.headers().clone();
         remove_hop_by_hop(&mut fields);
+        if self.method == Method::HEAD && code == StatusCode::OK {
+            described(&self.core, &self.settings, &storing, &fields).await;
+        }
         let judged = storing.judge(code, &fields);
         storing.restrict(&mut fields);
         storing.restrict(response.headers_mut());
@@ -397,13 +396,12 @@ impl<St: Store> Led<St> {
         if lasting {
             self.core.shared().mark_uncacheable(storing.key());
         }
-        tracing::debug!(key = %storing.key(), reason = %detail, "not stored");
         let mut response = response.map(ResponseBody::inner);
         let status = CacheStatus {
             detail: Some(detail),
             ..CacheStatus::forwarded(self.forward)
         };
-        respond::annotate(&self.settings, &mut response, status);
+        respond::annotate(&self.settings, Some(&self.key), &mut response, status);
         let outcome = move || {
             if again {
                 Outcome::Again
@@ -454,7 +452,6 @@ impl<St: Store> Led<St> {
         let (parts, body) = response.into_parts();
         let opener = sink.opener();
         let for_leader = OnItsWay::open(&opener).unwrap_or_else(OnItsWay::absent);
-        let answer_status = answer.status_for(self.forward, self.core.shared().clock.now());
         let answer = Arc::new(answer);
         let to_leader = self.answer(&answer, Response::from_parts(parts, for_leader));
         let Waiting { mut others, leader } = waiting;
@@ -465,7 +462,6 @@ impl<St: Store> Led<St> {
         }
         drop(leader.send(Ok(to_leader)));
         let stall = limits.collapse_timeout;
-        tracing::debug!(status = %answer_status, "fetched");
         sink.carry(pin!(body), others, stall).await;
     }
 }

@@ -163,7 +163,7 @@ impl SharedAnswer {
         let mut response = Response::new(ResponseBody::stored(body));
         *response.status_mut() = code;
         *response.headers_mut() = headers;
-        respond::annotate(settings, &mut response, status);
+        respond::annotate(settings, Some(viewer.key), &mut response, status);
         response
     }
 }

@@ -2,12 +2,12 @@
 
 use super::{
     asked::Asked,
-    confirm::confirm,
+    confirm::{confirm, described},
     core::OverMaxFetches,
     fetch::{self, Fetch},
     flight::{FlightLanding, Outcome},
     future::CallWhenReady,
-    lookup::{Found, LookUp},
+    lookup::{Found, LookUp, times},
     respond::{self, Viewer},
     stale::StandIn,
     storing::Storing,
@@ -71,29 +71,25 @@ where
             let forward = found.forward();
             match &found {
                 Found::Usable(object) => {
-                    return Ok(self.asked.answer(object, CacheStatus::hit(0)));
+                    return Ok(self.asked.answer(object, None));
                 }
                 Found::Refresh(object, _) => {
-                    let status = CacheStatus {
-                        detail: Some(Detail::StaleWhileRevalidate),
-                        ..CacheStatus::hit(0)
-                    };
-                    let answer = self.asked.answer(object, status);
+                    let detail = Some(Detail::StaleWhileRevalidate);
+                    let answer = self.asked.answer(object, detail);
                     self.refresh(found, variant);
                     return Ok(answer);
                 }
                 Found::Validate(object, _, _) if self.asked.stands_in(object) => {
-                    let status = CacheStatus {
-                        detail: Some(Detail::StaleIfError),
-                        ..CacheStatus::hit(0)
-                    };
-                    return Ok(self.asked.answer(object, status));
+                    return Ok(self.asked.answer(object, Some(Detail::StaleIfError)));
                 }
                 Found::Validate(..) | Found::Nothing(_) => {}
             }
             let policy = &self.asked.settings.policy;
             if policy.freshness().asks_only_if_cached(&self.asked.facts) {
-                return Ok(respond::only_if_cached(&self.asked.settings, forward));
+                return Ok(respond::only_if_cached(
+                    &self.asked.settings,
+                    &self.asked.key,
+                ));
             }
             if let Some(detail) = self.asked.must_go_alone() {
                 return self.alone(found, forward, detail).await;
@@ -101,21 +97,21 @@ where
             let flights = &self.asked.core.shared().flights;
             let mut flight = self.asked.flight_key(variant.clone());
             flight.invalidated = flight.invalidated.max(overtaken);
-            let joined = if self.asked.parts.method == Method::HEAD {
-                flights.follow(&flight).map(Joined::Follow)
-            } else if self.asked.facts.range && policy.range_miss() == RangeMiss::Forward {
-                // Cut from a whole that is on its way, but not worth fetching one.
-                match flights.follow(&flight) {
-                    Some(follow) => Some(Joined::Follow(follow)),
-                    None => return self.alone(found, forward, None).await,
-                }
-            } else {
-                None
+            let is_head = self.asked.parts.method == Method::HEAD;
+            // Cut from a whole that is on its way, but not worth fetching one.
+            let only_follows =
+                self.asked.facts.range && (is_head || policy.range_miss() == RangeMiss::Forward);
+            let joined = match is_head || only_follows {
+                true => flights.follow(&flight).map(Joined::Follow),
+                false => None,
             };
+            if joined.is_none() && only_follows {
+                return self.alone(found, forward, None).await;
+            }
             let joined = match joined {
                 Some(joined) => joined,
                 None if policy.freshness().may_lead(&self.asked.facts) => {
-                    flight.head = self.asked.parts.method == Method::HEAD;
+                    flight.head = is_head;
                     flights.join(&flight)
                 }
                 None => match flights.follow(&flight) {
@@ -180,6 +176,7 @@ where
                     };
                     return Ok(respond::failure(
                         &self.asked.settings,
+                        &self.asked.key,
                         status,
                         said,
                         Detail::FetchFailed,
@@ -210,6 +207,7 @@ where
             OverMaxFetches::PassThrough => self.alone(found, forward, Some(detail)).await,
             OverMaxFetches::Wait(_) => Ok(respond::failure(
                 &self.asked.settings,
+                &self.asked.key,
                 StatusCode::SERVICE_UNAVAILABLE,
                 CacheStatus::forwarded(forward),
                 detail,
@@ -252,7 +250,7 @@ where
         found: Found,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
         let Self { asked, inner, body } = self;
-        let settings = asked.settings.clone();
+        let (settings, key) = (asked.settings.clone(), asked.key.clone());
         let status = CacheStatus::forwarded(found.forward());
         let answer = fetch::start(Fetch {
             asked,
@@ -266,6 +264,7 @@ where
             // The task is gone: the runtime is shutting down.
             Err(_gone) => Ok(respond::failure(
                 &settings,
+                &key,
                 StatusCode::INTERNAL_SERVER_ERROR,
                 status,
                 Detail::FetchFailed,
@@ -315,6 +314,7 @@ where
         }
         let answered = CallWhenReady::new(inner, Request::from_parts(parts, body)).await;
         let viewer = Viewer {
+            key: storing.key(),
             method: &viewer_method,
             headers: storing.request(),
             facts: &facts,
@@ -327,7 +327,7 @@ where
             }
         };
         if let (Some(failed), Some(stand_in)) = (failed, &stand_in)
-            && let Some(answer) = stand_in.answer(&core, &settings, &viewer, storing.key(), failed)
+            && let Some(answer) = stand_in.answer(&core, &settings, &viewer, failed)
         {
             return Ok(answer);
         }
@@ -348,6 +348,7 @@ where
             status.stored = confirmed.stored;
             status.detail = Some(Detail::Revalidated);
             let now = core.shared().clock.now();
+            status.ttl = Some(times(core.shared(), &confirmed.object, now).ttl(now));
             return Ok(respond::stored(
                 &settings,
                 &viewer,
@@ -359,6 +360,9 @@ where
 
         let mut fields = response.headers().clone();
         remove_hop_by_hop(&mut fields);
+        if viewer_method == Method::HEAD && response.status() == StatusCode::OK {
+            described(&core, &settings, &storing, &fields).await;
+        }
         let judged = storing.judge(response.status(), &fields);
         storing.restrict(&mut fields);
         storing.restrict(response.headers_mut());
@@ -368,11 +372,17 @@ where
         if may_store && facts.range && response.status() == StatusCode::PARTIAL_CONTENT {
             tee = storing.tee_extent(&fields).await;
         }
+        status.ttl = judged
+            .as_ref()
+            .ok()
+            .map(|accepted| accepted.freshness.ttl(shared.clock.now()));
         match &judged {
             _ if tee.is_some() => {}
             // A range may be answered with the whole.
             Ok(accepted) if may_store && (!facts.range || response.status() == StatusCode::OK) => {
                 tee = storing.tee(response.status(), &fields, accepted);
+                let refused = tee.is_none().then_some(Detail::NoRoom);
+                status.detail = status.detail.or(refused);
             }
             Err(refusal) => {
                 if freshness::is_lasting(*refusal, &facts, response.status()) {
@@ -383,12 +393,11 @@ where
             Ok(_) => {}
         }
         status.stored = tee.is_some();
-        tracing::debug!(key = %storing.key(), status = %status, "went alone");
         let mut response = response.map(|body| match tee {
             Some(tee) => ResponseBody::teed(body, tee),
             None => ResponseBody::inner(body),
         });
-        respond::annotate(&settings, &mut response, status);
+        respond::annotate(&settings, Some(storing.key()), &mut response, status);
         Ok(response)
     }
 }

@@ -104,6 +104,21 @@ impl<St> CacheLayer<St> {
         self.set(|settings| settings.cache_status = on)
     }
 
+    /// Whether `Cache-Status` names the key under which the answer was looked for (its `key` parameter, RFC 9211 section 2.8):
+    /// what [`CacheKey`](crate::key::CacheKey) prints, the values of cookies and of fields that may hold secrets as hashes, cut
+    /// after 1,024 bytes. The key itself is an extension of the response then, too, where [`CacheStatus`](crate::CacheStatus)
+    /// is. Default: no.
+    ///
+    /// Hits, misses, shared answers and what is fetched alone have a key. What passes through without a look-up has none:
+    /// other methods than `GET` and `HEAD`, and what says `fwd=bypass`.
+    ///
+    /// It helps to find out why two requests don't share an answer. It shows viewers what the policy keys on, which helps those who look
+    /// for something to poison, too (RFC 9211 section 6); and it makes a hit slower.
+    #[must_use]
+    pub fn cache_status_key(self, on: bool) -> Self {
+        self.set(|settings| settings.cache_status_key = on)
+    }
+
     /// Whether responses from the store carry `Age`. Default: yes, and RFC 9111 section 4 demands it.
     #[must_use]
     pub fn age(self, on: bool) -> Self {

@@ -9,7 +9,7 @@ use crate::{
     range::{self, Selected},
     store::{BodySource, Object, Part, Partial, Record, Store},
 };
-use http::{Method, header, request::Parts};
+use http::{HeaderMap, Method, header};
 use std::{
     ops::Range,
     pin::Pin,
@@ -21,7 +21,8 @@ use std::{
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) parts: &'a Parts,
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
 }
 
 impl Wanted<'_> {
@@ -33,9 +34,7 @@ impl Wanted<'_> {
     /// The extents of a partial response that it takes to answer; `None` where there is too little.
     fn extents(self, partial: &Partial) -> Option<Vec<Range<u64>>> {
         let whole = 0..partial.length;
-        let Parts {
-            method, headers, ..
-        } = self.parts;
+        let (method, headers) = (self.method, self.headers);
         let stored = &partial.head.headers;
         let selected = match *method == Method::GET && headers.contains_key(header::RANGE) {
             true => range::select(headers, stored, partial.length, range_rules(self.settings)),
@@ -73,7 +72,7 @@ struct Gathering {
 pub(super) struct Looked {
     pub(super) object: Option<(Object, Part)>,
     /// The object has parts of its body only.
-    is_partial: bool,
+    pub(super) is_partial: bool,
     /// Among variants, the request's own, stored or not.
     pub(super) variant: Option<VariantKey>,
     /// Why the request is forwarded if there is no object.
@@ -153,7 +152,7 @@ impl<St: Store> LookUp<St> {
                     ..Looked::NOTHING
                 },
                 (Some(Record::Variants(variants)), None) => {
-                    match variants.select(&wanted.parts.headers, wanted.order()) {
+                    match variants.select(wanted.headers, wanted.order()) {
                         Some(selected) => {
                             self.variant = Some(selected.key.clone());
                             self.part = Part::Variant(selected.id);
@@ -166,11 +165,7 @@ impl<St: Store> LookUp<St> {
                         }
                         None => Looked {
                             variant: variants.list.first().map(|newest| {
-                                VariantKey::of(
-                                    &newest.fields,
-                                    &wanted.parts.headers,
-                                    wanted.order(),
-                                )
+                                VariantKey::of(&newest.fields, wanted.headers, wanted.order())
                             }),
                             forward: Forward::VaryMiss,
                             ..Looked::NOTHING
@@ -286,6 +281,18 @@ pub(super) fn standing<St>(core: &Shared<St>, object: &Object) -> Standing {
         object.set_stamp(stamp);
     }
     standing
+}
+
+/// The times of a stored object: once invalidated, it is stale.
+pub(super) fn times<St>(core: &Shared<St>, object: &Object, now: u64) -> Freshness {
+    let stored = object.head().freshness;
+    match standing(core, object) {
+        Standing::Current => stored,
+        Standing::Stale | Standing::Gone => Freshness {
+            fresh_until: stored.fresh_until.min(now),
+            ..stored
+        },
+    }
 }
 
 /// May a stored object be used, here and now?

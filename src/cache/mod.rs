@@ -47,6 +47,14 @@
 //! to the origin. A refresh that fails isn't tried again in that time either, and its error replaces nothing that is still used.
 //! [`CachePolicy`](crate::CachePolicy) sets the windows for responses that don't.
 //!
+//! # HEAD
+//!
+//! A `HEAD` is answered from a stored `GET`, and follows one under way. One that reaches the origin as such stores nothing;
+//! but in the RFC profiles a 200 to it is compared with what is stored for a `GET` (RFC 9111 section 4.3.5): where `ETag`,
+//! `Last-Modified` and `Content-Length` agree, as far as it has them, it freshens that like a 304, and else that is stale from
+//! then on. It says nothing of what was invalidated, of what came after it went out, and of what others get where its own
+//! request has credentials, or `no-store`.
+//!
 //! # Order of layers
 //!
 //! Outermost first: compression, cache, timeouts and limits, the service. A compression layer *below* the cache is

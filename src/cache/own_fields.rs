@@ -5,6 +5,7 @@
 use super::settings::Settings;
 use crate::{
     headers::{APPENDED_SLOTS, CACHE_STATUS},
+    key::CacheKey,
     status::{CacheStatus, Product, decimal},
     store::Head,
 };
@@ -41,13 +42,15 @@ pub(super) fn with_places(
 #[inline]
 pub(super) fn write<B>(
     settings: &Settings,
+    key: &CacheKey,
     response: &mut Response<B>,
     head: &Head,
     status: &CacheStatus,
     now: u64,
 ) {
     let age = head.freshness.age(now) / 1000;
-    let on = settings.age && settings.cache_status && settings.x_cache;
+    let on =
+        settings.age && settings.cache_status && settings.x_cache && !settings.cache_status_key;
     if on && head.upstream_status.is_none() && status.is_plain_hit() {
         let x_cache = status.x_cache(response.status());
         let mut places = response.headers_mut().iter_mut();
@@ -65,7 +68,7 @@ pub(super) fn write<B>(
             return;
         }
     }
-    write_by_name(settings, response, head, status, age);
+    write_by_name(settings, key, response, head, status, age);
 }
 
 /// Where some are turned off, where there is more to say than a plain hit, and for a record whose fields stand in
@@ -73,6 +76,7 @@ pub(super) fn write<B>(
 #[inline(never)]
 fn write_by_name<B>(
     settings: &Settings,
+    key: &CacheKey,
     response: &mut Response<B>,
     head: &Head,
     status: &CacheStatus,
@@ -80,14 +84,15 @@ fn write_by_name<B>(
 ) {
     let x_cache = status.x_cache(response.status());
     let upstream = head.upstream_status.as_ref();
-    let plain = (upstream.is_none() && status.is_plain_hit())
+    let key = settings.cache_status_key.then_some(key);
+    let plain = (upstream.is_none() && key.is_none() && status.is_plain_hit())
         .then(|| of_hit(&settings.product, age, status))
         .flatten();
     let (age, cache_status) = match plain {
         Some((age, status)) => (age, Some(status)),
         None => (
             HeaderValue::from(age),
-            status.header_value(upstream, &settings.product),
+            status.header_value(upstream, &settings.product, key),
         ),
     };
     let own = [
@@ -134,7 +139,7 @@ fn of_hit(product: &Product, age: u64, status: &CacheStatus) -> Option<(HeaderVa
         {
             return Some(made.values.clone());
         }
-        let values = (seconds(age)?, status.header_value(None, product)?);
+        let values = (seconds(age)?, status.header_value(None, product, None)?);
         *slot = Some(Made {
             product: product.id(),
             age,
@@ -176,7 +181,7 @@ mod tests {
                 for _ in 0..2 {
                     let (age_value, status_value) = of_hit(product, age, &status).unwrap();
                     assert_eq!(age_value, age.to_string());
-                    assert_eq!(Some(status_value), status.header_value(None, product));
+                    assert_eq!(Some(status_value), status.header_value(None, product, None));
                 }
             }
         }
@@ -235,6 +240,7 @@ mod tests {
             *response.headers_mut() = headers;
             write(
                 &Settings::default(),
+                &CacheKey::from_bytes(b""),
                 &mut response,
                 &head,
                 &CacheStatus::hit(60_000),

@@ -85,12 +85,11 @@ impl Passing {
             tee = after.apply(&response);
         }
         self.status.stored = tee.is_some();
-        tracing::debug!(status = %self.status, "passed through");
         let mut response = response.map(|body| match tee {
             Some(tee) => ResponseBody::teed(body, tee),
             None => ResponseBody::inner(body),
         });
-        respond::annotate(&self.settings, &mut response, self.status);
+        respond::annotate(&self.settings, None, &mut response, self.status);
         response
     }
 }

@@ -4,17 +4,18 @@ use super::{own_fields, settings::Settings};
 use crate::{
     body::{ResponseBody, StoredBody},
     conditional,
-    freshness::Forward,
     headers::{CACHE_STATUS, RequestFacts, X_CACHE, remove_representation_metadata},
+    key::CacheKey,
     range::{self, Multipart, RangeRules, Selected},
     status::{CacheStatus, Detail},
     store::{Object, Version},
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use std::{collections::VecDeque, ops::Range};
 
 /// The viewer's side of a request: what remains of it when the request itself is on its way.
 pub(super) struct Viewer<'a> {
+    pub(super) key: &'a CacheKey,
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
     pub(super) facts: &'a RequestFacts,
@@ -42,10 +43,9 @@ pub(super) fn stored<B>(
     viewer: &Viewer<'_>,
     object: &Object,
     now: u64,
-    mut status: CacheStatus,
+    status: CacheStatus,
 ) -> Response<ResponseBody<B>> {
     let head = object.head();
-    status.ttl = Some(head.freshness.ttl(now));
     let mut headers = head.headers.clone();
     let asks_for_whole =
         !(viewer.facts.conditional || viewer.facts.range) && *viewer.method == Method::GET;
@@ -58,8 +58,8 @@ pub(super) fn stored<B>(
     *response.status_mut() = code;
     // An empty map owns nothing, so forgetting it leaks nothing and is cheaper than dropping it.
     std::mem::forget(std::mem::replace(response.headers_mut(), headers));
-    own_fields::write(settings, &mut response, head, &status, now);
-    finish(settings, &mut response, status);
+    own_fields::write(settings, viewer.key, &mut response, head, &status, now);
+    finish(settings, Some(viewer.key), &mut response, status);
     response
 }
 
@@ -183,9 +183,15 @@ fn set(headers: &mut HeaderMap, name: header::HeaderName, text: &str) {
 
 /// Says on a response that came from the inner service what the cache did. Its own `Age` and the
 /// `Cache-Status` of caches upstream stay.
-pub(super) fn annotate<B>(settings: &Settings, response: &mut Response<B>, status: CacheStatus) {
+pub(super) fn annotate<B>(
+    settings: &Settings,
+    key: Option<&CacheKey>,
+    response: &mut Response<B>,
+    status: CacheStatus,
+) {
+    let said = key.filter(|_| settings.cache_status_key);
     if settings.cache_status
-        && let Some(value) = status.header_value(None, &settings.product)
+        && let Some(value) = status.header_value(None, &settings.product, said)
     {
         response.headers_mut().append(CACHE_STATUS, value);
     }
@@ -193,18 +199,49 @@ pub(super) fn annotate<B>(settings: &Settings, response: &mut Response<B>, statu
         let value = settings.product.x_cache(status.x_cache(response.status()));
         response.headers_mut().insert(X_CACHE, value);
     }
-    finish(settings, response, status);
+    finish(settings, key, response, status);
 }
 
-fn finish<B>(settings: &Settings, response: &mut Response<B>, status: CacheStatus) {
+/// The extension, and the event: of every answer, here alone, so that they say what the field says.
+#[inline]
+fn finish<B>(
+    settings: &Settings,
+    key: Option<&CacheKey>,
+    response: &mut Response<B>,
+    status: CacheStatus,
+) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        tell(settings, key, status);
+    }
     if settings.status_extension {
         response.extensions_mut().insert(status);
+        if settings.cache_status_key {
+            add_key(response.extensions_mut(), key);
+        }
+    }
+}
+
+// Apart, so that a hit that says neither isn't slower for them.
+#[cold]
+fn tell(settings: &Settings, key: Option<&CacheKey>, status: CacheStatus) {
+    tracing::debug!(
+        key = key.map(tracing::field::display),
+        status = %format_args!("{}{status}", settings.product.name()),
+        "answered"
+    );
+}
+
+#[cold]
+fn add_key(extensions: &mut Extensions, key: Option<&CacheKey>) {
+    if let Some(key) = key {
+        extensions.insert(key.clone());
     }
 }
 
 /// A response of the cache's own: the fetch failed, or there is none to be made.
 pub(super) fn failure<B>(
     settings: &Settings,
+    key: &CacheKey,
     code: StatusCode,
     mut status: CacheStatus,
     detail: Detail,
@@ -215,19 +252,17 @@ pub(super) fn failure<B>(
     response
         .headers_mut()
         .insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    annotate(settings, &mut response, status);
+    annotate(settings, Some(key), &mut response, status);
     response
 }
 
-/// `only-if-cached` without anything usable (RFC 9111 section 5.2.1.7).
-pub(super) fn only_if_cached<B>(
-    settings: &Settings,
-    forward: Forward,
-) -> Response<ResponseBody<B>> {
+/// `only-if-cached` without anything usable (RFC 9111 section 5.2.1.7). Neither a hit nor forwarded.
+pub(super) fn only_if_cached<B>(settings: &Settings, key: &CacheKey) -> Response<ResponseBody<B>> {
     failure(
         settings,
+        key,
         StatusCode::GATEWAY_TIMEOUT,
-        CacheStatus::forwarded(forward),
+        CacheStatus::NEITHER,
         Detail::OnlyIfCached,
     )
 }

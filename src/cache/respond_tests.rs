@@ -218,6 +218,7 @@ proptest! {
         let object = object(split(&whole, &sizes), trailers.then(HeaderMap::new));
         let request = asks(&range_of(&specs));
         let viewer = Viewer {
+            key: &CacheKey::from_bytes(b""),
             method: &Method::GET,
             headers: &request,
             facts: &RequestFacts::of(&request),

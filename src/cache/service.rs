@@ -5,7 +5,7 @@ use super::{
     asked::Asked,
     flow::{First, Flow},
     future::CallWhenReady,
-    lookup::{LookUp, Wanted, judge},
+    lookup::{LookUp, Wanted, judge, times},
     nested::is_led_by,
     passing::Passing,
     respond::{self, Viewer},
@@ -124,7 +124,8 @@ where
             &key,
             Wanted {
                 settings: &self.settings,
-                parts: &parts,
+                method: &parts.method,
+                headers: &parts.headers,
             },
         );
         let first = match looked {
@@ -138,13 +139,17 @@ where
                 if let (Some((object, _)), Some(Verdict::Fresh | Verdict::Stale)) =
                     (&looked.object, verdict)
                 {
-                    tracing::debug!(%key, "hit");
                     let viewer = Viewer {
+                        key: &key,
                         method: &parts.method,
                         headers: &parts.headers,
                         facts: &facts,
                     };
-                    let status = CacheStatus::hit(0);
+                    let ttl = match verdict {
+                        Some(Verdict::Fresh) => object.head().freshness.ttl(now),
+                        _ => times(core, object, now).ttl(now),
+                    };
+                    let status = CacheStatus::hit(ttl);
                     let response = respond::stored(&self.settings, &viewer, object, now, status);
                     return CacheFuture::hit(response);
                 }

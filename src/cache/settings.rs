@@ -12,6 +12,7 @@ pub(super) struct Settings {
     pub(super) bypass_if: Option<Predicate>,
     pub(super) status_extension: bool,
     pub(super) cache_status: bool,
+    pub(super) cache_status_key: bool,
     pub(super) age: bool,
     pub(super) x_cache: bool,
     pub(super) product: Product,
@@ -24,6 +25,7 @@ impl Default for Settings {
             bypass_if: None,
             status_extension: true,
             cache_status: true,
+            cache_status_key: false,
             age: true,
             x_cache: true,
             product: Product::default(),
@@ -38,6 +40,7 @@ impl fmt::Debug for Settings {
             .field("bypass_if", &self.bypass_if.is_some())
             .field("status_extension", &self.status_extension)
             .field("cache_status", &self.cache_status)
+            .field("cache_status_key", &self.cache_status_key)
             .field("age", &self.age)
             .field("x_cache", &self.x_cache)
             .field("product", &self.product.name())

@@ -2,14 +2,13 @@
 
 use super::{
     CacheCore,
-    lookup::judge,
+    lookup::{judge, times},
     respond::{self, Viewer},
     settings::Settings,
 };
 use crate::{
     body::ResponseBody,
     freshness::{self, Forward, Verdict},
-    key::CacheKey,
     status::{CacheStatus, Detail},
     store::{Object, Store},
 };
@@ -29,21 +28,23 @@ impl StandIn {
         core: &CacheCore<St>,
         settings: &Settings,
         viewer: &Viewer<'_>,
-        key: &CacheKey,
         failed: Option<StatusCode>,
     ) -> Option<Response<ResponseBody<B>>> {
         let shared = core.shared();
         let (now, policy) = (shared.clock.now(), settings.policy.freshness());
-        shared.failing.mark(key, now, policy.retry_after(failed));
+        shared
+            .failing
+            .mark(viewer.key, now, policy.retry_after(failed));
         if !may_stand_in(core, settings, viewer, &self.object, now) {
             return None;
         }
         let status = CacheStatus {
             forward_status: failed,
+            ttl: Some(times(shared, &self.object, now).ttl(now)),
             detail: Some(Detail::StaleIfError),
             ..CacheStatus::forwarded(self.forward)
         };
-        tracing::warn!(%key, %status, "the origin failed: answered with a stale response");
+        tracing::warn!(key = %viewer.key, code = failed.map(|code| code.as_u16()), "the origin failed: a stale response stands in");
         Some(respond::stored(settings, viewer, &self.object, now, status))
     }
 }
@@ -61,7 +62,8 @@ pub(super) fn may_stand_in<St: Store>(
         Verdict::StaleWhileRevalidate => true,
         Verdict::Refetch(_) => false,
         Verdict::Fresh | Verdict::Stale | Verdict::Revalidate(_) => {
-            freshness::may_stand_in(&object.head().freshness, viewer.facts, policy, now)
+            let times = times(core.shared(), object, now);
+            freshness::may_stand_in(&times, viewer.facts, policy, now)
         }
     }
 }

@@ -105,6 +105,11 @@ impl<St: Store> Storing<St> {
         self.begun.epoch()
     }
 
+    /// When the request went out.
+    pub(super) fn requested_at(&self) -> u64 {
+        self.requested_at
+    }
+
     /// The tags of a response.
     pub(super) fn tags(&self, response: &HeaderMap) -> Box<str> {
         let name = self.settings.policy.tagged_by();

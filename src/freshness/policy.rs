@@ -126,6 +126,11 @@ impl FreshnessPolicy {
         self.request_directives && request.directives.only_if_cached
     }
 
+    /// Whether an answer to a `HEAD` updates what is stored for a `GET` (RFC 9111 section 4.3.5).
+    pub(crate) fn heads_update(&self) -> bool {
+        self.rules == Rules::Rfc
+    }
+
     /// Whether an answer to an unsafe method invalidates what is stored for its target (RFC 9111 section 4.4).
     pub(crate) fn unsafe_methods_invalidate(&self) -> bool {
         self.rules == Rules::Rfc

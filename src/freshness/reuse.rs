@@ -3,7 +3,7 @@
 use super::{Freshness, FreshnessPolicy};
 use crate::headers::{DeltaSeconds, RequestDirectives, RequestFacts};
 
-/// Why a request goes to the origin: the values of RFC 9211's `fwd`.
+/// Why a request goes to the origin: the values of RFC 9211's `fwd`. [`status`](crate::status) says what to do about each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Forward {
@@ -15,7 +15,7 @@ pub enum Forward {
     UriMiss,
     /// Something is stored, but for requests that `Vary` keeps apart from this one.
     VaryMiss,
-    /// Nothing usable is stored, for another reason: invalidated, or known not to be stored.
+    /// What is stored was invalidated.
     Miss,
     /// What is stored would be fresh, but the request asks for more.
     Request,

@@ -38,7 +38,7 @@ pub struct Storable {
     pub without: Vec<HeaderName>,
 }
 
-/// Why a response isn't stored.
+/// Why a response isn't stored. [`status`](crate::status) says what to do about each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {

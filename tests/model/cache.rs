@@ -296,7 +296,8 @@ impl Cache {
                     fields,
                     body: String::new(),
                 },
-                status: Status::forwarded(fwd),
+                // RFC 9211 sections 2.1 and 2.2: neither satisfied from the store nor forwarded.
+                status: Status::default(),
             });
         }
         let validate = chosen.filter(|_| verdict == Verdict::Validate);
@@ -480,6 +481,9 @@ impl Cache {
             return Ok(self.freshen(at, request, &response, fwd, [requested_at, received_at]));
         }
 
+        if request.method == "HEAD" && response.status == 200 {
+            self.compare(request, &response, fwd, [requested_at, received_at]);
+        }
         let judged = self.storable(&Exchange {
             // Choice: a HEAD is judged as the GET that it stands for.
             method: "GET",
@@ -758,6 +762,45 @@ impl Cache {
                     status,
                 }
             }
+        }
+    }
+
+    /// RFC 9111 section 4.3.5: a 200 to a HEAD, and the stored response "that could have been chosen for that request".
+    fn compare(&mut self, request: &Request, head: &Response, fwd: &'static str, times: [u64; 2]) {
+        let [requested_at, received_at] = times;
+        let judged = self.storable(&Exchange {
+            method: "GET",
+            request,
+            status: head.status,
+            fields: &head.fields,
+            requested_at,
+            received_at,
+        });
+        let Some(at) = self.choose(request).0 else {
+            return;
+        };
+        let stored = &mut self.stored[at];
+        // Choice (`cache`, "HEAD"): it says nothing of what is gone, of what came after it was asked for, of what others get
+        // where its own request forbids to keep it, and of parts.
+        if stored.state != State::Kept
+            || stored.parts.is_some()
+            || stored.received_at > requested_at
+            || judged == Err(Refusal::Request)
+        {
+            return;
+        }
+        let (said, kept) = (&head.fields, &stored.fields);
+        // "Matching values for any received validator fields ... if the HEAD response has a Content-Length header field, the
+        // value of Content-Length matches that of the stored response".
+        let matches = |name| !said.has(name) || said.lines(name).eq(kept.lines(name));
+        let length = stored.body.len().to_string();
+        let is_as_long = said.lines("content-length").all(|said| said == length);
+        // Choice: what is stored as no 200 is something else.
+        if stored.status == 200 && matches("etag") && matches("last-modified") && is_as_long {
+            self.freshen(at, request, head, fwd, times);
+        } else {
+            // "Otherwise, the cache SHOULD consider the stored response to be stale."
+            stored.lifetime = stored.lifetime.min(stored.age(received_at));
         }
     }
 
