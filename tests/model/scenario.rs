@@ -260,7 +260,7 @@ impl Step {
                     Some("bytes=0-3"),
                     Some("bytes=-3"),
                     None,
-                    Some("bytes=4-"),
+                    Some("bytes=4-8"),
                     Some("bytes=2-6"),
                     Some("bytes=2-3"),
                     Some("bytes=99-"),
