@@ -15,20 +15,24 @@ use frontage::{
 };
 use http::{HeaderName, Request, Response};
 use std::{
+    cell::RefCell,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Once},
     time::Duration,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The events of this thread, one a line.
-#[derive(Clone, Default)]
-struct Events(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// The events of this thread, one a line: each test has its own.
+    static HEARD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl io::Write for Events {
+struct Hear;
+
+impl io::Write for Hear {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        HEARD.with_borrow_mut(|heard| heard.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -37,31 +41,30 @@ impl io::Write for Events {
     }
 }
 
-impl Events {
-    /// Listens on this thread, until what it gives is dropped.
-    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
-        let events = Self::default();
-        let writer = events.clone();
+/// Hears all threads: subscribers of single threads, set while others run, miss events now and then.
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::DEBUG)
             .with_ansi(false)
-            .with_writer(move || writer.clone())
+            .with_writer(|| Hear)
             .finish();
-        (events, tracing::subscriber::set_default(subscriber))
-    }
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
 
-    /// Key and status of the answers since the last call.
-    fn answers(&self) -> Vec<(Option<String>, String)> {
-        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
-        text.lines()
-            .filter_map(|line| line.split_once(": answered "))
-            .map(|(_, fields)| {
-                let (before, status) = fields.split_once("status=").unwrap();
-                let key = before.strip_prefix("key=");
-                (key.map(|key| key.trim_end().to_owned()), status.to_owned())
-            })
-            .collect()
-    }
+/// Key and status of the answers since the last call.
+fn answers() -> Vec<(Option<String>, String)> {
+    let text = String::from_utf8(HEARD.take()).unwrap();
+    text.lines()
+        .filter_map(|line| line.split_once(": answered "))
+        .map(|(_, fields)| {
+            let (before, status) = fields.split_once("status=").unwrap();
+            let key = before.strip_prefix("key=");
+            (key.map(|key| key.trim_end().to_owned()), status.to_owned())
+        })
+        .collect()
 }
 
 fn layer(core: &CacheCore) -> CacheLayer {
@@ -69,6 +72,7 @@ fn layer(core: &CacheCore) -> CacheLayer {
 }
 
 fn core() -> (CacheCore, ManualClock) {
+    listen();
     let clock = ManualClock::at(NOW);
     let core = CacheCore::builder(MemoryStore::new(8 << 20))
         .namespace("test")
@@ -99,19 +103,18 @@ async fn origin(request: Request<ReqBody>) -> Response<InnerBody> {
 }
 
 /// Asserts that field, extension and event say the same, and gives it.
-fn agreed(events: &Events, answer: &Answer, key: Option<&str>) -> String {
+fn agreed(answer: &Answer, key: Option<&str>) -> String {
     let said = answer.header("cache-status").unwrap().to_owned();
     assert_eq!(said, format!("frontage{}", answer.cache));
-    let answers = events.answers();
+    let told = answers();
     let expected = (key.map(str::to_owned), said.clone());
     // A refresh behind the answer comes after it.
-    assert_eq!(answers.first(), Some(&expected), "{answers:?}");
+    assert_eq!(told.first(), Some(&expected), "{told:?}");
     said
 }
 
 #[tokio::test]
 async fn field_extension_and_event_say_the_same() {
-    let (events, _listening) = Events::listen();
     let (core, clock) = core();
     let service = cached(layer(&core), &Seen::default(), origin);
     let none = &[][..];
@@ -219,7 +222,7 @@ async fn field_extension_and_event_say_the_same() {
         until(|| core.fetches() == 0).await;
         let has_key = !expected.starts_with("fwd=method") && !expected.starts_with("fwd=bypass");
         let key = has_key.then(|| format!("test GET {path}"));
-        let said = agreed(&events, &answer, key.as_deref());
+        let said = agreed(&answer, key.as_deref());
         let case = format!("{method} {path} {fields:?}");
         assert_eq!(said, format!("frontage; {expected}"), "{case}");
     }
@@ -227,7 +230,6 @@ async fn field_extension_and_event_say_the_same() {
 
 #[tokio::test]
 async fn a_follower_and_a_refresh_have_events_of_their_own() {
-    let (events, _listening) = Events::listen();
     let (core, clock) = core();
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let service = cached(layer(&core), &Seen::default(), {
@@ -252,7 +254,7 @@ async fn a_follower_and_a_refresh_have_events_of_their_own() {
     }
     gate.add_permits(1);
     let (leader, follower) = (leader.await.unwrap(), follower.await.unwrap());
-    let answers = events.answers();
+    let told = answers();
     for (answer, said) in [
         (leader, "frontage; fwd=uri-miss; ttl=10; stored"),
         (
@@ -262,10 +264,10 @@ async fn a_follower_and_a_refresh_have_events_of_their_own() {
     ] {
         assert_eq!(answer.header("cache-status"), Some(said));
         assert_eq!(said, format!("frontage{}", answer.cache));
-        let count = answers.iter().filter(|(_, answer)| answer == said).count();
-        assert_eq!(count, 1, "{answers:?}");
+        let count = told.iter().filter(|(_, answer)| answer == said).count();
+        assert_eq!(count, 1, "{told:?}");
     }
-    assert_eq!(answers.len(), 2, "{answers:?}");
+    assert_eq!(told.len(), 2, "{told:?}");
 
     clock.advance(11 * SECOND);
     let stale = ask(&service, get("/swr")).await;
@@ -273,7 +275,7 @@ async fn a_follower_and_a_refresh_have_events_of_their_own() {
     assert_eq!(stale.header("cache-status"), Some(expected));
     gate.add_permits(1);
     until(|| core.fetches() == 0).await;
-    let said: Vec<_> = events.answers().into_iter().map(|(_, said)| said).collect();
+    let said: Vec<_> = answers().into_iter().map(|(_, said)| said).collect();
     assert_eq!(said, [expected, "frontage; fwd=stale; ttl=10; stored"]);
 }
 
