@@ -159,7 +159,13 @@ fuzz_target!(|input: Input| {
         check_reuse(&stored.freshness, &next, &policy, input.later);
     }
     let (times, [always_validate, never_stale, immutable]) = input.stored;
-    let [received_at, initial_age, fresh_until, stale_while_revalidate, stale_if_error] = times;
+    let [
+        received_at,
+        initial_age,
+        fresh_until,
+        stale_while_revalidate,
+        stale_if_error,
+    ] = times;
     let stored = Freshness {
         received_at,
         initial_age,

@@ -50,7 +50,10 @@ fuzz_target!(|input: Input| {
     let one = map(input.fields.iter());
     let shared = usize::from(input.shared).min(input.fields.len());
     let other = map(input.fields[..shared].iter().chain(&input.others));
-    let (key, other_key) = (VariantKey::of(&names, &one, ListOrder::Significant), VariantKey::of(&names, &other, ListOrder::Significant));
+    let (key, other_key) = (
+        VariantKey::of(&names, &one, ListOrder::Significant),
+        VariantKey::of(&names, &other, ListOrder::Significant),
+    );
     assert_eq!(
         key == other_key,
         selecting(&names, &one) == selecting(&names, &other)
