@@ -167,7 +167,7 @@ async fn field_extension_and_event_say_the_same() {
             "GET",
             "/d",
             &[("range", "bytes=0-1")],
-            "fwd=uri-miss; ttl=60",
+            "fwd=uri-miss; ttl=60; stored",
         ),
         (
             0,
