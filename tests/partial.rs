@@ -474,3 +474,49 @@ async fn without_a_length_a_range_of_what_is_on_its_way_gets_the_whole() {
     ));
     drop(leader);
 }
+
+#[tokio::test]
+async fn a_part_that_was_evicted_does_not_hide_those_that_are_there() {
+    use frontage::store::{Expected, Part, Record, Store};
+    let policy = frontage::key::KeyPolicy::new();
+    let store = frontage::MemoryStore::new(1 << 20);
+    let core = frontage::CacheCore::builder(store.clone())
+        .namespace("n")
+        .build()
+        .unwrap();
+    let seen = Seen::default();
+    let service = cached(frontage::CacheLayer::with_core(core), &seen, origin(TAGGED));
+    let range = async |asked: &str| ask(&service, request("GET", "/a", &[("range", asked)])).await;
+    range("bytes=0-19").await;
+    let namespace = frontage::key::Namespace::named("n").unwrap();
+    let key = policy.key(&namespace, &get("/a").into_parts().0);
+    let Some(Record::Partial(partial)) = store.get(&key, Part::Index).await.unwrap() else {
+        panic!("no parts");
+    };
+    let part = Part::Extent {
+        of: partial.id,
+        start: 0,
+    };
+    assert!(
+        store
+            .swap(&key, part, Expected::Anything, None)
+            .await
+            .unwrap()
+    );
+    assert!(!range("bytes=5-9").await.cache.is_hit());
+    assert!(range("bytes=5-9").await.cache.is_hit());
+    assert!(!range("bytes=5-10").await.cache.is_hit());
+}
+
+#[tokio::test]
+async fn cloudfront_keeps_no_part_that_varies_by_anything() {
+    const VARIED: Fields = &[
+        ("cache-control", "max-age=60"),
+        ("etag", "\"a\""),
+        ("vary", "*"),
+    ];
+    let policy_of = CachePolicy::use_origin_cache_control_headers;
+    let setup = setup_with(policy(policy_of()), origin(VARIED));
+    assert!(!range(&setup, "bytes=0-9").await.cache.is_stored());
+    assert!(!range(&setup, "bytes=0-9").await.cache.is_hit());
+}

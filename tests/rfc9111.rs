@@ -490,3 +490,28 @@ async fn a_head_is_about_the_variant_that_it_asks_for() {
         assert_eq!(answer.cache.is_hit(), is_hit, "{asked}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_on_its_way_is_for_those_whose_directives_it_satisfies() {
+    for (fields, shared) in [
+        (&[][..], true),
+        (&[("cache-control", "max-age=100")], true),
+        (&[("cache-control", "max-age=30")], false),
+        (&[("cache-control", "max-age=0")], false),
+        (&[("cache-control", "no-cache")], false),
+        (&[("cache-control", "min-fresh=600")], false),
+    ] {
+        let setup = setup(|_| async {
+            let (sender, body) = channel();
+            // Open as long as the test runs.
+            std::mem::forget(sender);
+            response_with(200, &[("cache-control", "max-age=600")], body)
+        });
+        let leader = head(&setup.service, get("/a")).await;
+        setup.clock.advance(Duration::from_secs(60));
+        let follower = head(&setup.service, request("GET", "/a", fields)).await;
+        let count = if shared { 1 } else { 2 };
+        assert_eq!(setup.seen.count(), count, "{fields:?}");
+        drop((leader, follower));
+    }
+}

@@ -455,3 +455,61 @@ async fn what_is_invalidated_meanwhile_stands_in_for_nothing() {
     sender.send_replace(true);
     assert_eq!(waiting.await.unwrap().status, 503);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_origin_that_hangs_is_stood_in_for_too() {
+    let clock = ManualClock::at(NOW);
+    let core = CacheCore::builder(MemoryStore::new(1 << 20))
+        .clock(clock.clone())
+        .collapse_timeout(3 * SECOND)
+        .fetch_timeout(6 * SECOND)
+        .build()
+        .unwrap();
+    let seen = Seen::default();
+    let first = Arc::new(AtomicUsize::new(0));
+    let service = cached(CacheLayer::with_core(core), &seen, move |_| {
+        let is_first = first.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if !is_first {
+                std::future::pending::<()>().await;
+            }
+            response(&[("cache-control", "max-age=10, stale-if-error=60")], "old")
+        }
+    });
+    ask(&service, get("/a")).await;
+    clock.advance(11 * SECOND);
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let service = service.clone();
+        // Some go alone.
+        let fields: &[(&str, &str)] = if number % 10 == 9 {
+            &[("cookie", "a=b")]
+        } else {
+            &[]
+        };
+        let asked = request("GET", "/a", fields);
+        waiting.spawn(async move { ask(&service, asked).await });
+    }
+    while let Some(answer) = waiting.join_next().await {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"old"[..]));
+        assert_eq!(answer.cache.detail(), Some(Detail::StaleIfError));
+    }
+    assert!(seen.count() <= 4, "{}", seen.count());
+}
+
+#[tokio::test]
+async fn who_may_refresh_nothing_for_others_gets_a_current_answer() {
+    let (setup, _) = origin(
+        CachePolicy::default(),
+        "max-age=10, stale-while-revalidate=30",
+    );
+    text(&setup).await;
+    setup.clock.advance(11 * SECOND);
+    let cookie = [("cookie", "a=b")];
+    let answer = ask(&setup.service, request("GET", "/a", &cookie)).await;
+    assert_eq!((&answer.body[..], setup.seen.count()), (&b"1"[..], 2));
+    // It isn't stored: the next without a cookie has the old one refreshed.
+    assert_eq!(text(&setup).await.1, "0");
+    until(|| setup.seen.count() == 3).await;
+}

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     body::ResponseBody,
     coalesce::Joined,
-    freshness::Forward,
-    headers::RequestFacts,
+    freshness::{self, Forward, Verdict},
+    headers::{DeltaSeconds, RequestFacts},
     key::{CacheKey, VariantKey},
     status::{CacheStatus, Detail},
     store::{Object, Store},
@@ -68,16 +68,28 @@ impl<St: Store> Asked<St> {
     /// Whether a stale object stands in for an origin that failed a moment ago.
     pub(super) fn stands_in(&self, object: &Object) -> bool {
         let now = self.core.shared().clock.now();
-        self.core.shared().failing.is_marked(&self.key, now)
-            && may_stand_in(&self.core, &self.settings, &self.viewer(), object, now)
+        self.core.shared().failing.is_marked(&self.key, now) && self.may_stand_in(object)
     }
 
-    /// Whether an answer under way isn't for this request: not fresh any more, or an error while this has credentials.
-    pub(super) fn is_not_for_this(&self, answer: &SharedAnswer) -> bool {
+    /// Whether a stale object may be used in place of an answer that doesn't come.
+    pub(super) fn may_stand_in(&self, object: &Object) -> bool {
         let now = self.core.shared().clock.now();
-        match answer.freshness {
-            Some(freshness) => !freshness.is_fresh(now),
-            None => self.facts.has_credentials(),
+        may_stand_in(&self.core, &self.settings, &self.viewer(), object, now)
+    }
+
+    /// Whether an answer under way isn't for this request, which came at `came`: it is judged as what is stored is, but that
+    /// what was fetched since is as new as any.
+    pub(super) fn is_not_for_this(&self, answer: &SharedAnswer, came: u64) -> bool {
+        let Some(stored) = &answer.freshness else {
+            return self.facts.has_credentials();
+        };
+        let now = self.core.shared().clock.now();
+        let policy = self.settings.policy.freshness();
+        let asked = &self.facts.directives;
+        let is_reload = self.facts.asks_to_reload() || asked.max_age == DeltaSeconds::Seconds(0);
+        match freshness::assess(stored, &self.facts, policy, now) {
+            Verdict::Fresh => false,
+            _ => !(is_reload && stored.is_fresh(now) && answer.received_at >= came),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::{
 };
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use tower_service::Service;
 
 /// How often a follower may find that another's fetch was not for it before it goes alone.
@@ -65,9 +65,23 @@ where
             First::Found(found, variant) => (found, variant),
             First::LookUp(look_up) => self.asked.look_up(look_up).await,
         };
+        let came = self.asked.core.shared().clock.now();
         let came_at = self.asked.core.shared().invalidations.epoch().number;
         let mut overtaken = 0;
         for _ in 0..MAX_FLIGHTS {
+            // What only its own viewer may get refreshes nothing for others.
+            if let Found::Refresh(object, part) = found {
+                let may_lead = self
+                    .asked
+                    .settings
+                    .policy
+                    .freshness()
+                    .may_lead(&self.asked.facts);
+                found = match may_lead {
+                    true => Found::Refresh(object, part),
+                    false => Found::Validate(object, part, Forward::Stale),
+                };
+            }
             let forward = found.forward();
             match &found {
                 Found::Usable(object) => {
@@ -132,7 +146,14 @@ where
             };
             let limit: Duration = self.asked.core.shared().limits.collapse_timeout;
             match tokio::time::timeout(limit, follow).await {
-                Err(_elapsed) => return self.alone(found, forward, None).await,
+                Err(_elapsed) => {
+                    if let Found::Validate(object, _, _) = &found
+                        && self.asked.may_stand_in(object)
+                    {
+                        return Ok(self.asked.answer(object, Some(Detail::StaleIfError)));
+                    }
+                    return self.alone(found, forward, None).await;
+                }
                 Ok(Some(Outcome::Shared(answer, body))) => {
                     if let Some(epoch) = self.asked.overtaken(&answer, came_at) {
                         // Fetched anew, together with those that came after the invalidation, too.
@@ -151,7 +172,7 @@ where
                             found = Found::Nothing(Forward::VaryMiss);
                             continue;
                         }
-                        _ if self.asked.is_not_for_this(&answer) => {
+                        _ if self.asked.is_not_for_this(&answer, came) => {
                             return self.alone(found, forward, None).await;
                         }
                         (_, Some(body)) => return Ok(self.asked.share(&answer, body, forward)),
@@ -312,16 +333,22 @@ where
         if settings.policy.is_cloudfront() {
             forward::restrict_request(&mut parts, settings.policy.key_policy());
         }
-        let answered = CallWhenReady::new(inner, Request::from_parts(parts, body)).await;
+        let limit = core.shared().limits.fetch_timeout;
+        let mut call = pin!(CallWhenReady::new(inner, Request::from_parts(parts, body)));
+        // Only where something stands in is there a reason not to wait for ever.
+        let in_time = match &stand_in {
+            Some(_) => tokio::time::timeout(limit, call.as_mut()).await.ok(),
+            None => Some(call.as_mut().await),
+        };
         let viewer = Viewer {
             key: storing.key(),
             method: &viewer_method,
             headers: storing.request(),
             facts: &facts,
         };
-        let failed = match &answered {
-            Err(_) => Some(None),
-            Ok(response) => {
+        let failed = match &in_time {
+            None | Some(Err(_)) => Some(None),
+            Some(Ok(response)) => {
                 let is_failure = settings.policy.freshness().is_failure(response.status());
                 is_failure.then_some(Some(response.status()))
             }
@@ -331,7 +358,10 @@ where
         {
             return Ok(answer);
         }
-        let mut response = answered?;
+        let mut response = match in_time {
+            Some(answered) => answered?,
+            None => call.await?,
+        };
         if failed.is_none() {
             core.shared().failing.lift(storing.key());
         }
@@ -364,14 +394,15 @@ where
             described(&core, &settings, &storing, &fields).await;
         }
         let judged = storing.judge(response.status(), &fields);
+        let may_store = viewer_method == Method::GET && detail != Some(Detail::TooManyFetches);
+        let is_part = facts.range && response.status() == StatusCode::PARTIAL_CONTENT;
+        let mut tee = None;
+        if may_store && is_part {
+            tee = storing.tee_extent(&fields).await;
+        }
         storing.restrict(&mut fields);
         storing.restrict(response.headers_mut());
         let shared = core.shared();
-        let mut tee = None;
-        let may_store = viewer_method == Method::GET && detail != Some(Detail::TooManyFetches);
-        if may_store && facts.range && response.status() == StatusCode::PARTIAL_CONTENT {
-            tee = storing.tee_extent(&fields).await;
-        }
         status.ttl = judged
             .as_ref()
             .ok()

@@ -129,7 +129,7 @@ impl<St: Store> LookUp<St> {
             };
             return Poll::Ready(match (record, self.variant.take()) {
                 (record, _) if self.gathering.is_some() => {
-                    match self.gathered(store, key, record) {
+                    match self.gathered(store, key, wanted, record) {
                         Some(looked) => looked,
                         None => continue,
                     }
@@ -204,7 +204,13 @@ impl<St: Store> LookUp<St> {
 
     /// Takes an extent that was looked up.
     #[inline(never)]
-    fn gathered(&mut self, store: &St, key: &CacheKey, record: Option<Record>) -> Option<Looked> {
+    fn gathered(
+        &mut self,
+        store: &St,
+        key: &CacheKey,
+        wanted: Wanted<'_>,
+        record: Option<Record>,
+    ) -> Option<Looked> {
         let mut gathering = self.gathering.take()?;
         match (record, gathering.missing.pop()) {
             (Some(Record::Object(object)), Some(extent))
@@ -213,12 +219,14 @@ impl<St: Store> LookUp<St> {
                 gathering.there.push((extent, object.body().clone()));
                 self.look_up_next(store, key, gathering)
             }
-            // It was evicted, or written anew.
-            _ => Some(Looked {
-                variant: gathering.variant,
-                forward: Forward::Partial,
-                ..Looked::NOTHING
-            }),
+            // It was evicted, or written anew: perhaps the others suffice.
+            (_, extent) => {
+                let mut partial = Partial::clone(&gathering.partial);
+                partial
+                    .extents
+                    .retain(|other| Some(other) != extent.as_ref());
+                self.gather(store, key, wanted, Arc::new(partial), gathering.variant)
+            }
         }
     }
 

@@ -39,6 +39,7 @@ impl<St: Store> Storing<St> {
         whole.remove(header::CONTENT_RANGE);
         whole.insert(header::CONTENT_LENGTH, length.into());
         let accepted = self.judge(StatusCode::OK, &whole).ok()?;
+        self.restrict(&mut whole);
         let extent = self.extent(&whole, &accepted, bytes, length).await?;
         let part = Part::Extent {
             of: extent.of,

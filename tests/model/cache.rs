@@ -255,6 +255,14 @@ impl Cache {
         {
             verdict = Verdict::Fetch;
         }
+        // Choice (design, section 4): what only its own viewer may get refreshes nothing for others.
+        let fields = &request.fields;
+        let may_refresh = !fields.has("authorization")
+            && !(fields.has("cookie") && self.profile.cookies_are_credentials)
+            && !Asked::of(request).no_store;
+        if verdict == Verdict::UseAndRefresh && !may_refresh {
+            verdict = Verdict::Validate;
+        }
         // Choice (`CachePolicy::stale_retry`): an origin that failed isn't asked again for 10 s.
         let failed_lately = self.is_failing(&key_of(request, &request.target), now);
         if let Some(at) = chosen
