@@ -41,6 +41,7 @@
 //! | `detail=vary-any` | The response has `Vary: *`. | Name the fields that count. |
 //! | `detail=no-lifetime` | Nothing says for how long it may be used, and it can't be confirmed. | `max-age` or `s-maxage` in the response, a validator, or a default in the policy ([`ttl`](crate::CachePolicy::ttl)). |
 //! | `detail=stale` | It is stale on arrival, and can't be confirmed. | Look at its `max-age`, `Expires`, `Age` and `Date`; give it a validator. |
+//! | `detail=good-at-hand` | It is an error, and a good response is stored that is still of use to others. | Nothing: one request that insisted met an inner service in trouble. |
 //! | `detail=no-room` | It is too large for the store, or the store is full of what is being written or sent. | A larger [`MemoryStore`](crate::MemoryStore), or a higher [`max_object`](crate::store::MemoryStoreBuilder::max_object). |
 //! | `detail=uncacheable` | The last answer for the key wasn't stored: for two minutes requests don't wait for each other. | Look at the `detail` of the first one. |
 //! | `detail=revalidated` | The inner service confirmed what is stored. | Nothing: that is what validators are for. |
@@ -579,8 +580,8 @@ mod tests {
     /// Each `Refusal`, likewise.
     fn next_refusal(after: Option<Refusal>) -> Option<Refusal> {
         use Refusal::{
-            Authorization, Cookie, Disabled, Method, NoLifetime, NoStore, Private, RequestNoStore,
-            SetCookie, Stale, Status, VaryAny,
+            Authorization, Cookie, Disabled, GoodAtHand, Method, NoLifetime, NoStore, Private,
+            RequestNoStore, SetCookie, Stale, Status, VaryAny,
         };
         match after {
             None => Some(Disabled),
@@ -595,7 +596,8 @@ mod tests {
             Some(SetCookie) => Some(VaryAny),
             Some(VaryAny) => Some(NoLifetime),
             Some(NoLifetime) => Some(Stale),
-            Some(Stale) => None,
+            Some(Stale) => Some(GoodAtHand),
+            Some(GoodAtHand) => None,
         }
     }
 

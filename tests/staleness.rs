@@ -513,3 +513,38 @@ async fn who_may_refresh_nothing_for_others_gets_a_current_answer() {
     assert_eq!(text(&setup).await.1, "0");
     until(|| setup.seen.count() == 3).await;
 }
+
+#[tokio::test]
+async fn an_error_to_one_who_insists_does_not_take_the_place_of_what_others_get() {
+    for reload in [
+        &[("cache-control", "no-cache")][..],
+        &[("cache-control", "max-age=0")],
+        &[("cache-control", "no-cache"), ("cookie", "a=b")],
+    ] {
+        let fails = Arc::new(AtomicUsize::new(0));
+        let setup = setup({
+            let fails = fails.clone();
+            move |_| {
+                let fails = fails.load(Ordering::SeqCst) > 0;
+                async move {
+                    let mut answer = response(&[("cache-control", "public, max-age=60")], "body");
+                    if fails {
+                        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                    }
+                    answer
+                }
+            }
+        });
+        ask(&setup.service, get("/a")).await;
+        fails.store(1, Ordering::SeqCst);
+        let insisted = ask(&setup.service, request("GET", "/a", reload)).await;
+        assert_eq!((insisted.status, insisted.cache.is_stored()), (503, false));
+        let others = ask(&setup.service, get("/a")).await;
+        assert_eq!((others.status, others.cache.is_hit()), (200, true));
+        // Nothing good is at hand any more: an error that says for how long is kept.
+        setup.clock.advance(61 * SECOND);
+        ask(&setup.service, get("/a")).await;
+        let kept = ask(&setup.service, get("/a")).await;
+        assert_eq!((kept.status, kept.cache.is_hit()), (503, true));
+    }
+}

@@ -12,7 +12,7 @@ use super::{
     respond::{self, Viewer},
     settings::Settings,
     spawn::spawn,
-    stale::StandIn,
+    stale::{StandIn, has_good},
     storing::{Storage, Storing, announced_length},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     conditional,
     error::BoxError,
     forward,
-    freshness::{self, Forward},
+    freshness::{self, Forward, Refusal},
     headers::{RequestFacts, remove_hop_by_hop},
     key::CacheKey,
     status::{CacheStatus, Detail},
@@ -302,7 +302,19 @@ impl<St: Store> Led<St> {
         if self.method == Method::HEAD && code == StatusCode::OK {
             described(&self.core, &self.settings, &storing, &fields).await;
         }
-        let judged = storing.judge(code, &fields);
+        let mut judged = storing.judge(code, &fields);
+        if judged.is_ok()
+            && has_good(
+                &self.core,
+                &self.settings,
+                storing.key(),
+                storing.request(),
+                code,
+            )
+            .await
+        {
+            judged = Err(Refusal::GoodAtHand);
+        }
         storing.restrict(&mut fields);
         storing.restrict(response.headers_mut());
         let now = self.core.shared().clock.now();

@@ -9,7 +9,7 @@ use super::{
     future::CallWhenReady,
     lookup::{Found, LookUp, times},
     respond::{self, Viewer},
-    stale::StandIn,
+    stale::{StandIn, has_good},
     storing::Storing,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     conditional,
     error::BoxError,
     forward,
-    freshness::{self, Forward},
+    freshness::{self, Forward, Refusal},
     headers::remove_hop_by_hop,
     key::VariantKey,
     policy::RangeMiss,
@@ -393,7 +393,13 @@ where
         if viewer_method == Method::HEAD && response.status() == StatusCode::OK {
             described(&core, &settings, &storing, &fields).await;
         }
-        let judged = storing.judge(response.status(), &fields);
+        let code = response.status();
+        let mut judged = storing.judge(code, &fields);
+        if judged.is_ok()
+            && has_good(&core, &settings, storing.key(), storing.request(), code).await
+        {
+            judged = Err(Refusal::GoodAtHand);
+        }
         let may_store = viewer_method == Method::GET && detail != Some(Detail::TooManyFetches);
         let is_part = facts.range && response.status() == StatusCode::PARTIAL_CONTENT;
         let mut tee = None;

@@ -2,17 +2,20 @@
 
 use super::{
     CacheCore,
-    lookup::{judge, times},
+    lookup::{LookUp, Wanted, judge, times},
     respond::{self, Viewer},
     settings::Settings,
 };
 use crate::{
     body::ResponseBody,
     freshness::{self, Forward, Verdict},
+    headers::RequestFacts,
+    key::CacheKey,
     status::{CacheStatus, Detail},
     store::{Object, Store},
 };
-use http::{Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
+use std::future::poll_fn;
 
 /// What failed to be confirmed or replaced: the stale object at hand, and why it was to be.
 pub(super) struct StandIn {
@@ -66,4 +69,39 @@ pub(super) fn may_stand_in<St: Store>(
             freshness::may_stand_in(&times, viewer.facts, policy, now)
         }
     }
+}
+
+/// Whether an error must not take the place of what is stored for requests like this: something good that others still get.
+pub(super) async fn has_good<St: Store>(
+    core: &CacheCore<St>,
+    settings: &Settings,
+    key: &CacheKey,
+    request: &HeaderMap,
+    error: StatusCode,
+) -> bool {
+    let (shared, policy) = (core.shared(), settings.policy.freshness());
+    if !policy.is_failure(error) {
+        return false;
+    }
+    let mut look_up = LookUp::again(&shared.store, key);
+    let wanted = Wanted {
+        settings,
+        method: &Method::GET,
+        headers: request,
+    };
+    let looked = poll_fn(|cx| look_up.poll(cx, &shared.store, key, wanted)).await;
+    let Some((object, _)) = looked.object else {
+        return false;
+    };
+    // As one without wishes of its own would get it.
+    let (facts, now) = (RequestFacts::default(), shared.clock.now());
+    let is_good = !policy.is_failure(object.head().status);
+    is_good
+        && match judge(shared, settings, &facts, &object, now) {
+            Verdict::Fresh | Verdict::Stale | Verdict::StaleWhileRevalidate => true,
+            Verdict::Revalidate(_) => {
+                freshness::may_stand_in(&object.head().freshness, &facts, policy, now)
+            }
+            Verdict::Refetch(_) => false,
+        }
 }

@@ -66,6 +66,8 @@ pub enum Refusal {
     NoLifetime,
     /// It is stale on arrival, and can't be validated.
     Stale,
+    /// It is an error, and a good response is stored that is still of use.
+    GoodAtHand,
 }
 
 impl Refusal {
@@ -94,6 +96,7 @@ impl Refusal {
             Self::VaryAny => "vary-any",
             Self::NoLifetime => "no-lifetime",
             Self::Stale => "stale",
+            Self::GoodAtHand => "good-at-hand",
         }
     }
 }

@@ -257,10 +257,10 @@ impl Cache {
         }
         // Choice (design, section 4): what only its own viewer may get refreshes nothing for others.
         let fields = &request.fields;
-        let may_refresh = !fields.has("authorization")
-            && !(fields.has("cookie") && self.profile.cookies_are_credentials)
-            && !Asked::of(request).no_store;
-        if verdict == Verdict::UseAndRefresh && !may_refresh {
+        let is_its_own = fields.has("authorization")
+            || (fields.has("cookie") && self.profile.cookies_are_credentials)
+            || Asked::of(request).no_store;
+        if verdict == Verdict::UseAndRefresh && is_its_own {
             verdict = Verdict::Validate;
         }
         // Choice (`CachePolicy::stale_retry`): an origin that failed isn't asked again for 10 s.
@@ -492,7 +492,7 @@ impl Cache {
         if request.method == "HEAD" && response.status == 200 {
             self.compare(request, &response, fwd, [requested_at, received_at]);
         }
-        let judged = self.storable(&Exchange {
+        let mut judged = self.storable(&Exchange {
             // Choice: a HEAD is judged as the GET that it stands for.
             method: "GET",
             request,
@@ -501,6 +501,10 @@ impl Cache {
             requested_at,
             received_at,
         });
+        // Choice (`Refusal::GoodAtHand`): an error takes the place of nothing good that others still get.
+        if is_error(response.status) && self.has_good(request, received_at) {
+            judged = Err(Refusal::Response);
+        }
         let mut status = Status::forwarded(fwd);
         if request.method == "GET" && range && response.status == 206 {
             status.stored = self.store_part(request, &response, [requested_at, received_at]);
@@ -862,6 +866,23 @@ impl Cache {
             }
         }
         Ok(Answer { response, status })
+    }
+
+    /// Whether a request without wishes of its own would get something that is no error.
+    fn has_good(&self, request: &Request, now: u64) -> bool {
+        let mut plain = request.clone();
+        plain.method = "GET";
+        plain.fields.remove(&["cache-control", "pragma"]);
+        let Some(at) = self.choose(&plain).0 else {
+            return false;
+        };
+        let stored = &self.stored[at];
+        let is_used = match self.judge(stored, &plain, now).0 {
+            Verdict::Use | Verdict::UseAndRefresh => true,
+            Verdict::Validate => self.may_stand_in(stored, &plain, now),
+            Verdict::Fetch => false,
+        };
+        is_used && !is_error(stored.status)
     }
 
     /// RFC 5861 section 4, and what the request asks (RFC 9111 sections 5.2.1.1 and 5.2.1.3).
