@@ -400,6 +400,7 @@ impl KeyPolicy {
         .into_boxed_str()
     }
 
+    #[inline(always)]
     fn write_query(&self, key: &mut CacheKey, query: Option<&str>) {
         let Some(query) = query else { return };
         if self.query == Query::All {
