@@ -132,8 +132,9 @@ pub enum OverMaxFetches {
     /// It goes to the inner service alone, and its answer isn't stored.
     #[default]
     PassThrough,
-    /// It waits for another fetch to end, for at most so long; then it gets a 503. So the inner service is never asked for more
-    /// at once than is allowed, also not after much was invalidated. Zero: a 503 at once.
+    /// It waits for another fetch to end, for at most so long; then it gets a 503. So the refill after a large invalidation
+    /// is held, too. Zero: a 503 at once. What runs alone (ranges, requests with credentials, keys that are known not to be
+    /// stored) isn't counted and doesn't wait.
     Wait(Duration),
 }
 
