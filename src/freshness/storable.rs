@@ -176,9 +176,8 @@ fn storable_rfc(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Sto
         false => explicit_lifetime(&said, response, exchange.received_at),
     };
     let error_ttl = policy.error_ttls.get(&status.as_u16());
-    let lifetime = match explicit {
+    let lifetime = match explicit.or(error_ttl.map(|ttl| millis(*ttl))) {
         Some(lifetime) => lifetime,
-        None if error_ttl.is_some() => millis(error_ttl.copied().unwrap_or_default()),
         None if said.public || is_heuristically_cacheable(status) => {
             let heuristic =
                 heuristic_lifetime(response, exchange.received_at).filter(|_| policy.heuristic);

@@ -120,7 +120,10 @@ impl Invalidation {
         Ok(Self { target, ..self })
     }
 
-    /// What it covers is stale from now on, and not gone.
+    /// What it covers is stale from now on, and not gone: it may be confirmed, or used where something stale may be.
+    ///
+    /// Until the lifetime that it had is over, `stale-while-revalidate` and `stale-if-error` allow its use, however long ago
+    /// this was issued; from then on their windows run.
     #[must_use]
     pub fn soft(mut self) -> Self {
         self.soft = true;
