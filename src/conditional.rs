@@ -1,6 +1,6 @@
 //! Conditional requests (RFC 9110 section 13): the viewer's, answered here, and our own to the origin.
 
-use crate::headers::{content_length, members, parse_http_date};
+use crate::headers::{content_length, date_of, members, parse_http_date};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// Whether a stored response answers a viewer's `If-None-Match` or `If-Modified-Since` with a 304
@@ -92,26 +92,33 @@ fn opaque(tag: &[u8]) -> &[u8] {
 /// section 8.8.2.2).
 #[must_use]
 pub fn same_strong_validator(one: &HeaderMap, other: &HeaderMap) -> bool {
-    fn tag(headers: &HeaderMap) -> Option<&[u8]> {
-        let mut lines = headers.get_all(header::ETAG).iter();
-        let line = lines.next().filter(|_| lines.next().is_none())?;
-        Some(line.as_bytes().trim_ascii())
-    }
     let has_tag = |headers: &HeaderMap| headers.contains_key(header::ETAG);
     if has_tag(one) || has_tag(other) {
-        let tag_of_one =
-            tag(one).filter(|tag| tag.len() > 1 && tag.starts_with(b"\"") && tag.ends_with(b"\""));
-        return tag_of_one.is_some() && tag_of_one == tag(other);
+        let tag = only(one, &header::ETAG).filter(|tag| is_strong_tag(tag));
+        return tag.is_some() && tag == only(other, &header::ETAG);
     }
-    let modified = |headers: &HeaderMap| {
-        let date_of = |name| {
-            let value: &HeaderValue = headers.get(name)?;
-            parse_http_date(value.as_bytes())
-        };
-        let (modified, date) = (date_of(header::LAST_MODIFIED)?, date_of(header::DATE)?);
-        (date >= modified.saturating_add(1000)).then_some(modified)
-    };
-    modified(one).is_some() && modified(one) == modified(other)
+    strong_date(one).is_some() && strong_date(one) == strong_date(other)
+}
+
+/// The value of a field that has one line, without the white space around it.
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => Some(line.as_bytes().trim_ascii()),
+        _ => None,
+    }
+}
+
+/// One quoted string, without a `W/` before it.
+pub(crate) fn is_strong_tag(value: &[u8]) -> bool {
+    matches!(value, [b'"', opaque @ .., b'"'] if !opaque.contains(&b'"'))
+}
+
+/// `Last-Modified`, where it is a strong validator: at least a second before `Date` (RFC 9110 section 8.8.2.2).
+pub(crate) fn strong_date(headers: &HeaderMap) -> Option<u64> {
+    let date = |name| date_of(headers, &name).flatten();
+    let (modified, date) = (date(header::LAST_MODIFIED)?, date(header::DATE)?);
+    (date >= modified.saturating_add(1000)).then_some(modified)
 }
 
 /// Takes the viewer's conditions out of a request, so that the origin answers in full.

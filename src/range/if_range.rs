@@ -1,7 +1,10 @@
 //! `If-Range` (RFC 9110 section 13.1.5).
 
-use crate::headers::{date_of, parse_http_date};
-use http::{HeaderMap, HeaderName, header};
+use crate::{
+    conditional::{is_strong_tag, only, strong_date},
+    headers::parse_http_date,
+};
+use http::{HeaderMap, header};
 
 /// Strong comparison for an entity tag; for a date, the very `Last-Modified`, if that is a strong
 /// validator: at least a second before `Date` (RFC 9110 section 8.8.2.2).
@@ -17,31 +20,8 @@ pub(super) fn holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
     if is_strong_tag(condition) {
         return only(stored, &header::ETAG) == Some(condition);
     }
-    let date = |name| date_of(stored, &name).flatten();
-    match (
-        parse_http_date(condition),
-        date(header::LAST_MODIFIED),
-        date(header::DATE),
-    ) {
-        (Some(asked), Some(modified), Some(date)) => {
-            asked == modified && date >= modified.saturating_add(1000)
-        }
-        _ => false,
-    }
-}
-
-/// The value of a field that has one line, without the white space around it.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    let mut lines = headers.get_all(name).iter();
-    match (lines.next(), lines.next()) {
-        (Some(line), None) => Some(line.as_bytes().trim_ascii()),
-        _ => None,
-    }
-}
-
-/// One quoted string, without a `W/` before it.
-fn is_strong_tag(value: &[u8]) -> bool {
-    matches!(value, [b'"', opaque @ .., b'"'] if !opaque.contains(&b'"'))
+    let asked = parse_http_date(condition);
+    asked.is_some() && asked == strong_date(stored)
 }
 
 #[cfg(test)]
