@@ -20,13 +20,13 @@ use frontage::{
     key::KeyPolicy,
     store::DynStore,
 };
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use std::{
     future::Future,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -189,6 +189,36 @@ async fn what_is_soft_is_confirmed_and_then_fresh_again() {
         edge.invalidator
             .issue(&Invalidation::path("/other").unwrap());
         assert!(edge.ask("http://h/a").await.cache.is_hit(), "checked again");
+    }
+}
+
+/// Both windows run from the moment it was invalidated, though it would be fresh for much longer.
+#[tokio::test]
+async fn the_windows_of_what_is_soft_run_from_when_it_was_issued() {
+    for again in [false, true] {
+        let up = Arc::new(AtomicBool::new(true));
+        let edge = Edge::new(CachePolicy::default(), 1 << 20, {
+            let up = up.clone();
+            move |_| {
+                let fields = [("cache-control", "max-age=600, stale-if-error=30")];
+                let code = if up.load(Ordering::SeqCst) { 200 } else { 503 };
+                let mut answer = response(&fields, "x");
+                *answer.status_mut() = StatusCode::from_u16(code).unwrap();
+                async move { answer }
+            }
+        });
+        edge.ask("http://h/a").await;
+        up.store(false, Ordering::SeqCst);
+        edge.invalidator.issue(&Invalidation::everything().soft());
+        edge.clock.advance(Duration::from_secs(20));
+        assert_eq!(edge.ask("http://h/a").await.status, 200);
+        if again {
+            edge.invalidator.issue(&Invalidation::everything().soft());
+        }
+        edge.clock.advance(Duration::from_secs(10));
+        assert_eq!(edge.ask("http://h/a").await.status, 200);
+        edge.clock.advance(Duration::from_millis(1));
+        assert_eq!(edge.ask("http://h/a").await.status, 503, "{again}");
     }
 }
 

@@ -281,7 +281,7 @@ impl<St: Store> CacheCoreBuilder<St> {
             room: Notify::new(),
             uncacheable: Marks::new(),
             failing: Marks::new(),
-            invalidations: Arc::new(Invalidations::new()),
+            invalidations: Arc::new(Invalidations::new(self.clock.clone())),
             limits: Limits {
                 fetch_timeout: self.fetch_timeout,
                 collapse_timeout: self.collapse_timeout,

@@ -296,10 +296,8 @@ pub(super) fn times<St>(core: &Shared<St>, object: &Object, now: u64) -> Freshne
     let stored = object.head().freshness;
     match standing(core, object) {
         Standing::Current => stored,
-        Standing::Stale | Standing::Gone => Freshness {
-            fresh_until: stored.fresh_until.min(now),
-            ..stored
-        },
+        Standing::Stale(since) => stored.stale_since(since.min(now)),
+        Standing::Gone => stored.stale_since(now),
     }
 }
 
@@ -316,11 +314,9 @@ pub(super) fn judge<St>(
     let stale;
     let stored = match standing(core, object) {
         Standing::Current => stored,
-        Standing::Stale => {
-            stale = Freshness {
-                fresh_until: stored.fresh_until.min(now),
-                ..*stored
-            };
+        // Stale by now, even if the clock was set back.
+        Standing::Stale(since) => {
+            stale = stored.stale_since(since.min(now));
             &stale
         }
         Standing::Gone => return Verdict::Refetch(Forward::Miss),

@@ -48,6 +48,14 @@ impl Freshness {
         }
     }
 
+    /// The same for what became stale at a moment, if it hadn't before.
+    pub(crate) fn stale_since(&self, moment: u64) -> Self {
+        Self {
+            fresh_until: self.fresh_until.min(moment),
+            ..*self
+        }
+    }
+
     /// Whether it has been stale for no longer than `window`, and may be used so at all.
     pub(super) fn is_usable_stale(&self, window: u64, now: u64) -> bool {
         let ttl = self.ttl(now);

@@ -100,6 +100,14 @@ fn place(name: (u64, u64)) -> usize {
 mod tests {
     use super::*;
 
+    fn at_turn(turn: usize) -> Latest {
+        let number = turn as u64 + 1;
+        match turn % 2 {
+            0 => Latest::soft(number, 1000 + number),
+            _ => Latest::hard(number),
+        }
+    }
+
     #[test]
     fn over_the_bound_more_is_invalidated_and_never_less() {
         let mut exact = Exact::new();
@@ -108,14 +116,11 @@ mod tests {
             if exact.is_full() {
                 exact = exact.folded();
             }
-            exact.add(
-                &name(number),
-                Latest::at(number as u64 + 1, number % 2 == 0),
-            );
+            exact.add(&name(number), at_turn(number));
         }
         for number in 0..3 * EXACT {
             let latest = exact.last(&name(number));
-            let least = Latest::at(number as u64 + 1, number % 2 == 0);
+            let least = at_turn(number);
             assert_eq!(latest.or(least), latest, "{number}");
         }
         assert!(exact.len() <= EXACT);

@@ -4,20 +4,29 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Latest {
     pub(super) hard: u64,
-    pub(super) soft: u64,
+    pub(super) soft: Soft,
+}
+
+/// The last soft one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Soft {
+    pub(super) number: u64,
+    /// When it was issued.
+    pub(super) at: u64,
 }
 
 impl Latest {
-    pub(super) fn at(number: u64, soft: bool) -> Self {
-        match soft {
-            true => Self {
-                hard: 0,
-                soft: number,
-            },
-            false => Self {
-                hard: number,
-                soft: 0,
-            },
+    pub(super) fn hard(number: u64) -> Self {
+        Self {
+            hard: number,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn soft(number: u64, at: u64) -> Self {
+        Self {
+            soft: Soft { number, at },
+            ..Self::default()
         }
     }
 
@@ -31,6 +40,6 @@ impl Latest {
 
     /// The later one, whichever way.
     pub(super) fn newest(self) -> u64 {
-        self.hard.max(self.soft)
+        self.hard.max(self.soft.number)
     }
 }

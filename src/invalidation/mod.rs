@@ -32,7 +32,7 @@
 //!
 //! Memory is bounded: 16,384 prefixes of 2 MiB together, 16,384 addresses and 16,384 tags are known exactly. The older ones fold, prefixes
 //! into what they have in common, addresses and tags into a table of 65,536 places each: more is invalidated then, never less. All of
-//! that takes some 8 MiB at most, and nothing while it isn't used.
+//! that takes some 10 MiB at most, and nothing while it isn't used.
 //!
 //! # Other processes
 //!
@@ -55,7 +55,7 @@ pub use what::{Invalidation, Issued};
 pub(crate) use progress::Begun;
 pub(crate) use tags::tags_of;
 
-use crate::epoch::Epoch;
+use crate::{clock::Clock, epoch::Epoch};
 use exact::Exact;
 use foldhash::quality::RandomState;
 use latest::Latest;
@@ -75,17 +75,19 @@ use what::Target;
 
 /// How many invalidations of other sequences are remembered as applied.
 const APPLIED: usize = 1 << 12;
-/// A stamp is the core's mark (16 bits), the number of an epoch (47 bits), and whether the object is stale.
+/// A stamp is the core's mark (16 bits), the number of the epoch of the last check (47 bits), and 0; for a stale object, since
+/// when it is, in milliseconds (47 bits), and 1.
 const NUMBER_BITS: u32 = 47;
 const STALE: u64 = 1;
+const NUMBERS: u64 = (1 << NUMBER_BITS) - 1;
 
 /// What is known of an object's invalidation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// Not invalidated.
     Current,
-    /// Invalidated softly: it is stale.
-    Stale,
+    /// Invalidated softly: stale since that moment.
+    Stale(u64),
     /// Invalidated.
     Gone,
 }
@@ -98,6 +100,7 @@ pub(crate) struct Invalidations {
     known: RwLock<Known>,
     issuing: Mutex<Issuing>,
     progress: Arc<Progress>,
+    clock: Arc<dyn Clock>,
 }
 
 struct Known {
@@ -125,7 +128,7 @@ impl fmt::Debug for Invalidations {
 }
 
 impl Invalidations {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         static CORES: AtomicU64 = AtomicU64::new(0);
         // Never 0, which is the stamp of what was never checked.
         let mark = CORES.fetch_add(1, Ordering::Relaxed) % 0xffff + 1;
@@ -135,6 +138,7 @@ impl Invalidations {
             known: RwLock::new(Known::new()),
             issuing: Mutex::default(),
             progress: Arc::default(),
+            clock,
         }
     }
 
@@ -166,10 +170,9 @@ impl Invalidations {
     ) -> (Standing, u64) {
         // The epoch before what is known: what is invalidated in between is checked again.
         let present = self.present.load(Ordering::Acquire);
-        match stamp ^ present {
-            0 => (Standing::Current, stamp),
-            STALE => (Standing::Stale, stamp),
-            _ => self.check_again(address, tags, fetched, stamp, present),
+        match stamp == present {
+            true => (Standing::Current, stamp),
+            false => self.check_again(address, tags, fetched, stamp, present),
         }
     }
 
@@ -183,17 +186,22 @@ impl Invalidations {
         present: u64,
     ) -> (Standing, u64) {
         let of_this_core = stamp >> (NUMBER_BITS + 1) == present >> (NUMBER_BITS + 1);
-        let (checked, was_stale) = match of_this_core {
-            true => (number_of(stamp), stamp & STALE != 0),
-            false => (0, false),
+        let (checked, stale_since) = match (of_this_core, stamp & STALE) {
+            (false, _) => (0, None),
+            (true, STALE) => (0, Some(number_of(stamp))),
+            (true, _) => (number_of(stamp), None),
         };
         // What it was checked against can't outdate it, even if that was folded since.
         let since = self.number_here(fetched).max(checked);
         let latest = self.known.read().last(address, tags);
         if latest.hard > since {
             (Standing::Gone, stamp)
-        } else if was_stale || latest.soft > since {
-            (Standing::Stale, present | STALE)
+        } else if let Some(stale_since) = stale_since {
+            (Standing::Stale(stale_since), stamp)
+        } else if latest.soft.number > since {
+            let mark = present >> (NUMBER_BITS + 1) << (NUMBER_BITS + 1);
+            let issued = latest.soft.at & NUMBERS;
+            (Standing::Stale(issued), mark | issued << 1 | STALE)
         } else {
             (Standing::Current, present)
         }
@@ -275,7 +283,7 @@ impl Invalidations {
         // What was known before says nothing more.
         let mut known = Known::new();
         let next = self.number() + 1;
-        known.add(&what.target, Latest::at(next, false));
+        known.add(&what.target, Latest::hard(next));
         let old = std::mem::replace(&mut *self.known.write(), known);
         self.present.fetch_add(2, Ordering::Release);
         drop(old);
@@ -286,8 +294,12 @@ impl Invalidations {
     fn advance(&self, target: &Target, soft: bool) -> u64 {
         self.make_room(target);
         let next = self.number() + 1;
+        let latest = match soft {
+            true => Latest::soft(next, self.clock.now()),
+            false => Latest::hard(next),
+        };
         // What is known first: who sees the new epoch must find it there.
-        self.known.write().add(target, Latest::at(next, soft));
+        self.known.write().add(target, latest);
         self.present.fetch_add(2, Ordering::Release);
         next
     }
@@ -396,7 +408,7 @@ impl Known {
 }
 
 fn number_of(stamp: u64) -> u64 {
-    (stamp >> 1) & ((1 << NUMBER_BITS) - 1)
+    (stamp >> 1) & NUMBERS
 }
 
 /// As random as a hasher's seed.

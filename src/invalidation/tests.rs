@@ -1,4 +1,12 @@
 use super::*;
+use crate::clock::ManualClock;
+use std::time::Duration;
+
+fn invalidations() -> Invalidations {
+    Invalidations::new(Arc::new(ManualClock::at(NOW)))
+}
+
+const NOW: u64 = 1_700_000_000_000;
 
 fn path(path: &str) -> Invalidation {
     Invalidation::path(path).unwrap()
@@ -10,7 +18,7 @@ fn tag(tag: &str) -> Invalidation {
 
 #[test]
 fn what_was_fetched_before_is_covered_and_what_is_fetched_after_is_not() {
-    let invalidations = Invalidations::new();
+    let invalidations = invalidations();
     let before = invalidations.epoch();
     let (_, stamp) = invalidations.check("a/x", "", before, 0);
     invalidations.invalidate("a/x");
@@ -45,10 +53,10 @@ fn each_kind_covers_what_it_names() {
         (Invalidation::everything(), &["/", "h/a?b"], &[]),
     ] {
         for soft in [false, true] {
-            let invalidations = Invalidations::new();
+            let invalidations = invalidations();
             let before = invalidations.epoch();
             let (what, expected) = match soft {
-                true => (what.clone().soft(), Standing::Stale),
+                true => (what.clone().soft(), Standing::Stale(NOW)),
                 false => (what.clone(), Standing::Gone),
             };
             invalidations.issue(&what);
@@ -68,7 +76,7 @@ fn each_kind_covers_what_it_names() {
 
 #[test]
 fn a_tag_covers_what_carries_it() {
-    let invalidations = Invalidations::new();
+    let invalidations = invalidations();
     let before = invalidations.epoch();
     invalidations.issue(&tag("News"));
     let standing = |tags| invalidations.check("h/a", tags, before, 0).0;
@@ -81,17 +89,25 @@ fn a_tag_covers_what_carries_it() {
 
 #[test]
 fn what_is_stale_stays_so_until_it_is_gone_or_fetched_anew() {
-    let invalidations = Invalidations::new();
+    let clock = ManualClock::at(NOW);
+    let invalidations = Invalidations::new(Arc::new(clock.clone()));
     let before = invalidations.epoch();
     let check = |stamp| invalidations.check("h/a", "t", before, stamp);
-    let (_, stamp) = check(0);
+    let (_, current) = check(0);
     invalidations.issue(&path("/a").soft());
-    let (standing, stamp) = check(stamp);
-    assert_eq!(standing, Standing::Stale);
-    assert_eq!(check(stamp), (Standing::Stale, stamp), "by its stamp alone");
+    clock.advance(Duration::from_secs(1));
+    let (standing, stamp) = check(current);
+    assert_eq!(standing, Standing::Stale(NOW));
+    assert_eq!(check(stamp), (standing, stamp), "when it is checked again");
     invalidations.issue(&path("/other"));
-    let (standing, stamp) = check(stamp);
-    assert_eq!(standing, Standing::Stale, "and when it is checked again");
+    assert_eq!(check(stamp), (standing, stamp), "in another epoch");
+    invalidations.issue(&path("/a*").soft());
+    assert_eq!(check(stamp), (standing, stamp), "since the first");
+    assert_eq!(
+        check(current).0,
+        Standing::Stale(NOW + 1000),
+        "not asked for between"
+    );
     let after = invalidations.epoch();
     assert_eq!(
         invalidations.check("h/a", "t", after, 0).0,
@@ -103,13 +119,13 @@ fn what_is_stale_stays_so_until_it_is_gone_or_fetched_anew() {
 
 #[test]
 fn what_is_stamped_is_not_looked_for() {
-    let invalidations = Invalidations::new();
+    let invalidations = invalidations();
     let before = invalidations.epoch();
     let (_, stamp) = invalidations.check("h/a", "", before, 0);
     // Known, but of no epoch yet: only who looks finds it.
     let target = Target::Exact("/a".into());
     let mut known = invalidations.known.write();
-    known.add(&target, Latest::at(before.number + 1, false));
+    known.add(&target, Latest::hard(before.number + 1));
     // The check would wait for the lock.
     assert_eq!(
         invalidations.check("h/a", "", before, stamp),
@@ -119,7 +135,7 @@ fn what_is_stamped_is_not_looked_for() {
 
 #[test]
 fn what_another_process_or_core_fetched_is_checked_in_full() {
-    let (invalidations, other) = (Invalidations::new(), Invalidations::new());
+    let (invalidations, other) = (invalidations(), invalidations());
     let foreign = Epoch {
         number: 1000,
         ..other.epoch()
@@ -136,7 +152,7 @@ fn what_another_process_or_core_fetched_is_checked_in_full() {
 
 #[test]
 fn over_the_bounds_more_is_invalidated_and_never_less() {
-    let invalidations = Invalidations::new();
+    let invalidations = invalidations();
     let before = invalidations.epoch();
     let most = exact::EXACT + 10;
     for number in 0..most {
@@ -162,7 +178,7 @@ fn over_the_bounds_more_is_invalidated_and_never_less() {
 
 #[test]
 fn what_was_checked_is_not_outdated_by_what_folds_later() {
-    let invalidations = Invalidations::new();
+    let invalidations = invalidations();
     let before = invalidations.epoch();
     let most = trie::PREFIXES;
     let issue = |number: usize| invalidations.issue(&path(&format!("/prefix/{number}/*")));
@@ -187,7 +203,7 @@ fn what_was_checked_is_not_outdated_by_what_folds_later() {
 
 #[test]
 fn everything_leaves_nothing_else_to_remember() {
-    let invalidations = Invalidations::new();
+    let invalidations = invalidations();
     let before = invalidations.epoch();
     for number in 0..100 {
         invalidations.issue(&path(&format!("/{number}")));
@@ -211,7 +227,7 @@ fn everything_leaves_nothing_else_to_remember() {
 
 #[test]
 fn applying_is_idempotent_in_any_order_and_passed_on() {
-    let cores = [Invalidations::new(), Invalidations::new()].map(Arc::new);
+    let cores = [(); 2].map(|()| Arc::new(invalidations()));
     let [here, there] = &cores;
     let before = there.epoch();
     let (first, second) = (here.issue(&path("/a")), here.issue(&tag("t").soft()));
@@ -222,7 +238,7 @@ fn applying_is_idempotent_in_any_order_and_passed_on() {
     assert_eq!(there.epoch(), after, "nothing more is covered");
     assert!(!here.apply(&first), "its own");
     assert_eq!(there.check("h/a", "", before, 0).0, Standing::Gone);
-    assert_eq!(there.check("h/b", "t", before, 0).0, Standing::Stale);
+    assert_eq!(there.check("h/b", "t", before, 0).0, Standing::Stale(NOW));
     assert_eq!(there.check("h/a", "t", after, 0).0, Standing::Current);
     for expected in [&second, &first] {
         let mut next = tokio_test::task::spawn(subscription.next());
@@ -233,7 +249,7 @@ fn applying_is_idempotent_in_any_order_and_passed_on() {
 
 #[test]
 fn what_was_applied_is_remembered_within_bounds() {
-    let (here, there) = (Invalidations::new(), Invalidations::new());
+    let (here, there) = (invalidations(), invalidations());
     for number in 0..2 * APPLIED {
         let issued = here.issue(&path(&format!("/{number}")));
         assert!(there.apply(&issued));
@@ -247,7 +263,7 @@ fn what_was_applied_is_remembered_within_bounds() {
 
 #[test]
 fn it_is_complete_when_fetches_and_subscribers_are_done() {
-    let invalidations = Arc::new(Invalidations::new());
+    let invalidations = Arc::new(invalidations());
     let invalidator = Invalidator::new(invalidations.clone());
     let (before, copy) = (invalidations.begin(), invalidations.begin());
     let copies = (copy.clone(), copy);
@@ -281,7 +297,7 @@ fn it_is_complete_when_fetches_and_subscribers_are_done() {
 
 #[test]
 fn a_subscriber_that_lags_hears_of_everything_at_once() {
-    let invalidations = Arc::new(Invalidations::new());
+    let invalidations = Arc::new(invalidations());
     let invalidator = Invalidator::new(invalidations.clone());
     let mut subscription = invalidator.subscribe();
     let first = invalidator.issue(&path("/a").soft());

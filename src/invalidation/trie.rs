@@ -244,12 +244,20 @@ mod tests {
         prop::collection::vec((text(), any::<bool>()), 0..most)
     }
 
+    fn at_turn(turn: usize, soft: bool) -> Latest {
+        let number = turn as u64 + 1;
+        match soft {
+            true => Latest::soft(number, 1000 + number),
+            false => Latest::hard(number),
+        }
+    }
+
     /// What a list of patterns would say.
     fn naive(prefixes: &[(String, bool)], name: &str) -> Latest {
         let covering = prefixes.iter().enumerate();
         covering
             .filter(|(_, (prefix, _))| name.starts_with(prefix))
-            .map(|(at, (_, soft))| Latest::at(at as u64 + 1, *soft))
+            .map(|(at, (_, soft))| at_turn(at, *soft))
             .fold(Latest::default(), Latest::or)
     }
 
@@ -258,14 +266,14 @@ mod tests {
             if trie.is_full() {
                 trie = trie.folded();
             }
-            trie.add(prefix.as_bytes(), Latest::at(at as u64 + 1, *soft));
+            trie.add(prefix.as_bytes(), at_turn(at, *soft));
         }
         trie
     }
 
     /// What both say that matters: a soft one that is older than a hard one changes nothing.
     fn said(latest: Latest) -> (u64, Option<u64>) {
-        let soft = Some(latest.soft).filter(|soft| *soft > latest.hard);
+        let soft = Some(latest.soft.number).filter(|soft| *soft > latest.hard);
         (latest.hard, soft)
     }
 
@@ -309,7 +317,7 @@ mod tests {
         for number in 1..=32_u64 {
             let folder = if number % 2 == 0 { "/even" } else { "/odd" };
             let prefix = format!("{folder}/{number}/");
-            trie.add(prefix.as_bytes(), Latest::at(number, false));
+            trie.add(prefix.as_bytes(), Latest::hard(number));
         }
         assert!(trie.is_full());
         let trie = trie.folded();
@@ -323,11 +331,11 @@ mod tests {
     fn what_a_hard_one_covers_takes_no_room_after_a_fold() {
         let mut trie = Trie::new();
         for number in 1..=1000 {
-            trie.add(format!("/a/{number}").as_bytes(), Latest::at(number, false));
+            trie.add(format!("/a/{number}").as_bytes(), Latest::hard(number));
         }
-        trie.add(b"/a/", Latest::at(1001, true));
+        trie.add(b"/a/", Latest::soft(1001, 0));
         assert_eq!(trie.folded().len(), 1001, "a soft one doesn't cover it");
-        trie.add(b"/a/", Latest::at(1002, false));
+        trie.add(b"/a/", Latest::hard(1002));
         assert_eq!(trie.folded().len(), 1);
     }
 
@@ -339,7 +347,7 @@ mod tests {
                 trie = trie.folded();
             }
             let long = number.to_string().repeat(1000);
-            trie.add(long.as_bytes(), Latest::at(number + 1, false));
+            trie.add(long.as_bytes(), Latest::hard(number + 1));
             assert!(trie.bytes < BYTES + long.len());
             let labels: usize = trie.nodes.iter().map(|node| node.label.len()).sum();
             assert!(labels <= trie.bytes, "{labels}");

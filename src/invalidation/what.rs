@@ -122,8 +122,8 @@ impl Invalidation {
 
     /// What it covers is stale from now on, and not gone: it may be confirmed, or used where something stale may be.
     ///
-    /// Until the lifetime that it had is over, `stale-while-revalidate` and `stale-if-error` allow its use, however long ago
-    /// this was issued; from then on their windows run.
+    /// The windows of `stale-while-revalidate` and `stale-if-error` run from the moment at which this is issued, or from the end of the
+    /// lifetime if that comes first. Issued again, they run on as they did; for what nobody asked for in between, they begin anew.
     #[must_use]
     pub fn soft(mut self) -> Self {
         self.soft = true;
