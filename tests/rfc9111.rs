@@ -383,6 +383,27 @@ async fn a_head_that_disagrees_makes_what_is_stored_stale() {
     }
 }
 
+/// A handler in the process answers a `HEAD` like a `GET`, and who is around it drops the body.
+#[tokio::test]
+async fn a_head_may_tell_its_length_by_a_body() {
+    for credentials in [&[][..], &[("authorization", "alice")]] {
+        let setup = setup_with(
+            common::policy(CachePolicy::rfc9111()),
+            |request| async move {
+                let body = match request.method() == "HEAD" {
+                    true => "longer",
+                    false => "body",
+                };
+                response(&[("cache-control", "public, max-age=60")], body)
+            },
+        );
+        ask(&setup.service, get("/a")).await;
+        ask(&setup.service, reload_head(credentials)).await;
+        let anew = ask(&setup.service, get("/a")).await;
+        assert_eq!(anew.cache.forward(), Some(Forward::Stale));
+    }
+}
+
 #[tokio::test]
 async fn a_head_that_forbids_to_store_removes_what_it_describes() {
     let setup = with_heads(

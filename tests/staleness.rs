@@ -204,37 +204,41 @@ async fn an_origin_that_dies_is_stood_in_for_exactly_the_window_and_probed_once_
     }
 }
 
+/// One request, also where a failing origin is asked again at once.
 #[tokio::test]
 async fn who_waits_for_a_fetch_that_fails_gets_the_stale_answer_too() {
-    let (sender, receiver) = tokio::sync::watch::channel(false);
-    let count = Arc::new(AtomicUsize::new(0));
-    let setup = setup(move |_| {
-        let (mut receiver, count) = (receiver.clone(), count.clone());
-        async move {
-            if count.fetch_add(1, Ordering::SeqCst) == 0 {
-                return response(&[("cache-control", "max-age=10, stale-if-error=60")], "old");
+    for retry in [10 * SECOND, Duration::ZERO] {
+        let (sender, receiver) = tokio::sync::watch::channel(false);
+        let count = Arc::new(AtomicUsize::new(0));
+        let policy = CachePolicy::default().stale_retry(retry);
+        let setup = setup_with(common::policy(policy), move |_| {
+            let (mut receiver, count) = (receiver.clone(), count.clone());
+            async move {
+                if count.fetch_add(1, Ordering::SeqCst) == 0 {
+                    return response(&[("cache-control", "max-age=10, stale-if-error=60")], "old");
+                }
+                receiver.wait_for(|go| *go).await.unwrap();
+                response_with(503, &[], channel().1)
             }
-            receiver.wait_for(|go| *go).await.unwrap();
-            response_with(503, &[], channel().1)
+        });
+        ask(&setup.service, get("/a")).await;
+        setup.clock.advance(11 * SECOND);
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            let service = setup.service.clone();
+            waiting.spawn(async move { ask(&service, get("/a")).await });
         }
-    });
-    ask(&setup.service, get("/a")).await;
-    setup.clock.advance(11 * SECOND);
-    let mut waiting = tokio::task::JoinSet::new();
-    for _ in 0..100 {
-        let service = setup.service.clone();
-        waiting.spawn(async move { ask(&service, get("/a")).await });
+        until(|| setup.seen.count() == 2).await;
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        sender.send_replace(true);
+        while let Some(answer) = waiting.join_next().await {
+            let answer = answer.unwrap();
+            assert_eq!((answer.status, &answer.body[..]), (200, &b"old"[..]));
+        }
+        assert_eq!(setup.seen.count(), 2, "{retry:?}");
     }
-    until(|| setup.seen.count() == 2).await;
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
-    }
-    sender.send_replace(true);
-    while let Some(answer) = waiting.join_next().await {
-        let answer = answer.unwrap();
-        assert_eq!((answer.status, &answer.body[..]), (200, &b"old"[..]));
-    }
-    assert_eq!(setup.seen.count(), 2);
 }
 
 #[tokio::test]

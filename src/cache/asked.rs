@@ -2,6 +2,7 @@
 
 use super::{
     CacheCore,
+    core::Shared,
     flight::{FlightKey, OnItsWay, Outcome, SharedAnswer},
     lookup::{Found, LookUp, Wanted, judge, times},
     respond::{self, Viewer},
@@ -65,10 +66,31 @@ impl<St: Store> Asked<St> {
         (looked.judged(verdict), variant)
     }
 
-    /// Whether a stale object stands in for an origin that failed a moment ago.
-    pub(super) fn stands_in(&self, object: &Object) -> bool {
-        let now = self.core.shared().clock.now();
-        self.core.shared().failing.is_marked(&self.key, now) && self.may_stand_in(object)
+    /// Whether the origin failed a moment ago, so that it isn't asked where something stale will do.
+    pub(super) fn is_failing(&self) -> bool {
+        let Shared { failing, clock, .. } = self.core.shared();
+        failing.is_marked(&self.key, clock.now())
+    }
+
+    /// The answer of what was found, where that will do: without the origin, or at once, while it is refreshed. Something stale
+    /// will do for an origin that failed a moment ago, or `just_failed`.
+    pub(super) fn at_hand<B>(
+        &self,
+        found: &Found,
+        just_failed: bool,
+    ) -> Option<Response<ResponseBody<B>>> {
+        match found {
+            Found::Usable(object) => Some(self.answer(object, None)),
+            Found::Refresh(object, _) => {
+                Some(self.answer(object, Some(Detail::StaleWhileRevalidate)))
+            }
+            Found::Validate(object, _, _)
+                if (just_failed || self.is_failing()) && self.may_stand_in(object) =>
+            {
+                Some(self.answer(object, Some(Detail::StaleIfError)))
+            }
+            Found::Validate(..) | Found::Nothing(_) => None,
+        }
     }
 
     /// Whether a stale object may be used in place of an answer that doesn't come.

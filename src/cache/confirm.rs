@@ -1,10 +1,8 @@
 //! A 304 from the origin confirms what is stored, and so may a 200 to a `HEAD`.
 
 use super::{
-    CacheCore,
     lookup::{LookUp, Wanted, standing},
     own_fields,
-    settings::Settings,
     storing::Storing,
 };
 use crate::{
@@ -31,7 +29,6 @@ pub(super) struct Confirmed {
 
 /// Merges a 304 into the object that it confirms, and stores the result (RFC 9111 sections 3.2 and 4.3.4).
 pub(super) async fn confirm<St: Store>(
-    core: &CacheCore<St>,
     storing: &Storing<St>,
     object: &Object,
     part: Part,
@@ -45,14 +42,14 @@ pub(super) async fn confirm<St: Store>(
     let mut update = not_modified.clone();
     // A 304 without a date is of now, whatever date is stored.
     if let Entry::Vacant(date) = update.entry(header::DATE)
-        && let Some(received) = http_date(core.shared().clock.now())
+        && let Some(received) = http_date(storing.shared().clock.now())
     {
         date.insert(received);
     }
     merge_not_modified(&mut fields, update);
     let judged = storing.judge(old.status, &fields);
     storing.restrict(&mut fields);
-    let store = &core.shared().store;
+    let store = &storing.shared().store;
     let key = storing.key();
     match judged {
         Ok(accepted) => {
@@ -64,7 +61,7 @@ pub(super) async fn confirm<St: Store>(
             let shareable = accepted.usable;
             let confirmed = object.with_head(head);
             let expected = Expected::Version(object.version());
-            let shared = core.shared();
+            let shared = storing.shared();
             // What was invalidated meanwhile stays gone, whatever its validator says.
             let stored = if standing(shared, object) == Standing::Gone {
                 false
@@ -124,13 +121,9 @@ pub(super) async fn confirm<St: Store>(
 ///
 /// What came after the `HEAD` went out is newer than its answer, and what this request alone must not have kept says nothing of
 /// what others get.
-pub(super) async fn described<St: Store>(
-    core: &CacheCore<St>,
-    settings: &Settings,
-    storing: &Storing<St>,
-    fields: &HeaderMap,
-) {
-    let (shared, key, policy) = (core.shared(), storing.key(), settings.policy.freshness());
+pub(super) async fn described<St: Store>(storing: &Storing<St>, fields: &HeaderMap) {
+    let (shared, settings, key) = (storing.shared(), storing.settings(), storing.key());
+    let policy = settings.policy.freshness();
     let refused = storing.judge(StatusCode::OK, fields).err();
     if !policy.heads_update() || refused.is_some_and(Refusal::is_of_request) {
         return;
@@ -152,15 +145,13 @@ pub(super) async fn described<St: Store>(
         return;
     }
     if conditional::describes(fields, old.status, &old.headers, object.body().length()) {
-        confirm(core, storing, &object, part, fields).await;
+        confirm(storing, &object, part, fields).await;
         return;
     }
     tracing::debug!(%key, "a HEAD says that it changed: stale from now on");
     let now = shared.clock.now();
-    let mut freshness = old.freshness;
-    freshness.fresh_until = freshness.fresh_until.min(now);
     let head = Head {
-        freshness,
+        freshness: old.freshness.stale_since(now),
         ..old.clone()
     };
     let stale = Record::Object(object.with_head(head));

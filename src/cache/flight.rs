@@ -66,6 +66,8 @@ pub(super) enum Outcome {
     Uncacheable(Detail),
     /// What answers may be in the store now, for whom it is; or the answer was for the leader's request only.
     Again,
+    /// The origin failed, and what is stored stale stands in where it may.
+    StandIn,
     /// There was no answer.
     Failed(StatusCode),
 }

@@ -2,24 +2,20 @@
 
 use super::{
     asked::Asked,
-    confirm::{confirm, described},
     core::OverMaxFetches,
     fetch::{self, Fetch},
     flight::{FlightLanding, Outcome},
     future::CallWhenReady,
-    lookup::{Found, LookUp, times},
-    respond::{self, Viewer},
-    stale::{StandIn, has_good},
-    storing::Storing,
+    lookup::{Found, LookUp},
+    respond,
+    sent::Sent,
 };
 use crate::{
     body::ResponseBody,
     coalesce::Joined,
-    conditional,
     error::BoxError,
     forward,
-    freshness::{self, Forward, Refusal},
-    headers::remove_hop_by_hop,
+    freshness::{self, Forward},
     key::VariantKey,
     policy::RangeMiss,
     status::{CacheStatus, Detail},
@@ -68,6 +64,7 @@ where
         let came = self.asked.core.shared().clock.now();
         let came_at = self.asked.core.shared().invalidations.epoch().number;
         let mut overtaken = 0;
+        let mut just_failed = false;
         for _ in 0..MAX_FLIGHTS {
             // What only its own viewer may get refreshes nothing for others.
             if let Found::Refresh(object, part) = found {
@@ -82,22 +79,13 @@ where
                     false => Found::Validate(object, part, Forward::Stale),
                 };
             }
-            let forward = found.forward();
-            match &found {
-                Found::Usable(object) => {
-                    return Ok(self.asked.answer(object, None));
-                }
-                Found::Refresh(object, _) => {
-                    let detail = Some(Detail::StaleWhileRevalidate);
-                    let answer = self.asked.answer(object, detail);
+            if let Some(answer) = self.asked.at_hand(&found, just_failed) {
+                if matches!(found, Found::Refresh(..)) {
                     self.refresh(found, variant);
-                    return Ok(answer);
                 }
-                Found::Validate(object, _, _) if self.asked.stands_in(object) => {
-                    return Ok(self.asked.answer(object, Some(Detail::StaleIfError)));
-                }
-                Found::Validate(..) | Found::Nothing(_) => {}
+                return Ok(answer);
             }
+            let forward = found.forward();
             let policy = &self.asked.settings.policy;
             if policy.freshness().asks_only_if_cached(&self.asked.facts) {
                 return Ok(respond::only_if_cached(
@@ -147,10 +135,8 @@ where
             let limit: Duration = self.asked.core.shared().limits.collapse_timeout;
             match tokio::time::timeout(limit, follow).await {
                 Err(_elapsed) => {
-                    if let Found::Validate(object, _, _) = &found
-                        && self.asked.may_stand_in(object)
-                    {
-                        return Ok(self.asked.answer(object, Some(Detail::StaleIfError)));
+                    if let Some(answer) = self.asked.at_hand(&found, true) {
+                        return Ok(answer);
                     }
                     return self.alone(found, forward, None).await;
                 }
@@ -188,6 +174,9 @@ where
                             &self.asked.key,
                         ))
                         .await;
+                    if let Found::Usable(object) = &found {
+                        return Ok(self.asked.answer(object, None));
+                    }
                     return self.alone(found, forward, Some(detail)).await;
                 }
                 Ok(Some(Outcome::Failed(status))) => {
@@ -205,6 +194,7 @@ where
                 }
                 // What answers is in the store now, or the answer was for the leader alone, or the leader is gone.
                 Ok(Some(Outcome::Again) | None) => {}
+                Ok(Some(Outcome::StandIn)) => just_failed = true,
             }
             (found, variant) = self
                 .asked
@@ -245,9 +235,7 @@ where
         } = self;
         let shared = asked.core.shared();
         let policy = asked.settings.policy.freshness();
-        if policy.asks_only_if_cached(&asked.facts)
-            || shared.failing.is_marked(&asked.key, shared.clock.now())
-        {
+        if policy.asks_only_if_cached(&asked.facts) || asked.is_failing() {
             return;
         }
         let flight = asked.flight_key(variant);
@@ -301,129 +289,74 @@ where
         detail: impl Into<Option<Detail>>,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
         let detail = detail.into();
-        let Self {
-            asked:
-                Asked {
-                    core,
-                    settings,
-                    mut parts,
-                    facts,
-                    key,
-                },
-            inner,
-            body,
-        } = self;
-        let viewer_method = parts.method.clone();
-        let storing = Storing::new(&core, &settings, key, &parts, &facts);
-        let mut stored = None;
-        let mut stand_in = None;
-        if let Found::Validate(object, part, _) | Found::Refresh(object, part) = found {
-            stand_in = Some(StandIn {
-                object: object.clone(),
-                forward,
-            });
-            // A range under a condition of its own goes out as it came.
-            let own_condition = facts.conditional || parts.headers.contains_key(header::IF_RANGE);
-            if !(facts.range && own_condition)
-                && conditional::condition_on(&mut parts.headers, &object.head().headers)
-            {
-                stored = Some((object, part));
-            }
+        let Self { asked, inner, body } = self;
+        let mut sent = Sent::new(&asked, found);
+        sent.forward = forward;
+        let Asked {
+            core,
+            settings,
+            mut parts,
+            facts,
+            ..
+        } = asked;
+        // A range under a condition of its own goes out as it came.
+        let own_condition = facts.conditional || parts.headers.contains_key(header::IF_RANGE);
+        if !(facts.range && own_condition) {
+            sent.condition(&mut parts.headers);
         }
         if settings.policy.is_cloudfront() {
             forward::restrict_request(&mut parts, settings.policy.key_policy());
         }
         let limit = core.shared().limits.fetch_timeout;
         let mut call = pin!(CallWhenReady::new(inner, Request::from_parts(parts, body)));
-        // Only where something stands in is there a reason not to wait for ever.
-        let in_time = match &stand_in {
-            Some(_) => tokio::time::timeout(limit, call.as_mut()).await.ok(),
-            None => Some(call.as_mut().await),
+        // Only where something may stand in is there a reason not to wait for ever.
+        let in_time = match sent.has_stale() {
+            true => tokio::time::timeout(limit, call.as_mut()).await.ok(),
+            false => Some(call.as_mut().await),
         };
-        let viewer = Viewer {
-            key: storing.key(),
-            method: &viewer_method,
-            headers: storing.request(),
-            facts: &facts,
+        let code = match &in_time {
+            Some(Ok(response)) => Some(response.status()),
+            _ => None,
         };
-        let failed = match &in_time {
-            None | Some(Err(_)) => Some(None),
-            Some(Ok(response)) => {
-                let is_failure = settings.policy.freshness().is_failure(response.status());
-                is_failure.then_some(Some(response.status()))
-            }
-        };
-        if let (Some(failed), Some(stand_in)) = (failed, &stand_in)
-            && let Some(answer) = stand_in.answer(&core, &settings, &viewer, failed)
-        {
+        if let Some(answer) = sent.stand_in(code) {
             return Ok(answer);
         }
         let mut response = match in_time {
             Some(answered) => answered?,
             None => call.await?,
         };
-        if failed.is_none() {
-            core.shared().failing.lift(storing.key());
+        let code = response.status();
+        if let Some((answer, _)) = sent.confirmed(code, response.headers()).await {
+            return Ok(answer);
         }
-
+        let (mut fields, judged) = sent.judge(&mut response).await;
+        let storing = &sent.storing;
+        let may_store = *storing.method() == Method::GET && detail != Some(Detail::TooManyFetches);
         let mut status = CacheStatus {
             detail,
+            ttl: judged
+                .as_ref()
+                .ok()
+                .map(|accepted| accepted.freshness.ttl(core.shared().clock.now())),
             ..CacheStatus::forwarded(forward)
         };
-        if let Some((object, part)) = stored
-            && response.status() == StatusCode::NOT_MODIFIED
-        {
-            let confirmed = confirm(&core, &storing, &object, part, response.headers()).await;
-            status.forward_status = Some(StatusCode::NOT_MODIFIED);
-            status.stored = confirmed.stored;
-            status.detail = Some(Detail::Revalidated);
-            let now = core.shared().clock.now();
-            status.ttl = Some(times(core.shared(), &confirmed.object, now).ttl(now));
-            return Ok(respond::stored(
-                &settings,
-                &viewer,
-                &confirmed.object,
-                now,
-                status,
-            ));
-        }
-
-        let mut fields = response.headers().clone();
-        remove_hop_by_hop(&mut fields);
-        if viewer_method == Method::HEAD && response.status() == StatusCode::OK {
-            described(&core, &settings, &storing, &fields).await;
-        }
-        let code = response.status();
-        let mut judged = storing.judge(code, &fields);
-        if judged.is_ok()
-            && has_good(&core, &settings, storing.key(), storing.request(), code).await
-        {
-            judged = Err(Refusal::GoodAtHand);
-        }
-        let may_store = viewer_method == Method::GET && detail != Some(Detail::TooManyFetches);
-        let is_part = facts.range && response.status() == StatusCode::PARTIAL_CONTENT;
         let mut tee = None;
-        if may_store && is_part {
+        if may_store && facts.range && code == StatusCode::PARTIAL_CONTENT {
             tee = storing.tee_extent(&fields).await;
         }
         storing.restrict(&mut fields);
         storing.restrict(response.headers_mut());
-        let shared = core.shared();
-        status.ttl = judged
-            .as_ref()
-            .ok()
-            .map(|accepted| accepted.freshness.ttl(shared.clock.now()));
         match &judged {
             _ if tee.is_some() => {}
             // A range may be answered with the whole.
-            Ok(accepted) if may_store && (!facts.range || response.status() == StatusCode::OK) => {
-                tee = storing.tee(response.status(), &fields, accepted);
+            Ok(accepted) if may_store && (!facts.range || code == StatusCode::OK) => {
+                tee = storing.tee(code, &fields, accepted);
                 let refused = tee.is_none().then_some(Detail::NoRoom);
                 status.detail = status.detail.or(refused);
             }
             Err(refusal) => {
-                if freshness::is_lasting(*refusal, &facts, response.status()) {
-                    shared.mark_uncacheable(storing.key());
+                if freshness::is_lasting(*refusal, &facts, code) {
+                    core.shared().mark_uncacheable(storing.key());
                 }
                 status.detail = status.detail.or(Some(Detail::NotStored(*refusal)));
             }

@@ -92,6 +92,7 @@ mod own_fields;
 mod partial;
 mod passing;
 mod respond;
+mod sent;
 mod service;
 mod settings;
 mod spawn;

@@ -21,22 +21,6 @@ pub(super) struct Viewer<'a> {
     pub(super) facts: &'a RequestFacts,
 }
 
-/// The fields of a viewer's request that decide over its conditions and its range, kept while the request is on its way.
-pub(super) fn viewer_fields(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::new();
-    for name in [
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::RANGE,
-        header::IF_RANGE,
-    ] {
-        for value in headers.get_all(&name) {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
-}
-
 /// Answers with a stored object: whole, in part, or with the news that nothing changed.
 pub(super) fn stored<B>(
     settings: &Settings,

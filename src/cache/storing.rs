@@ -92,8 +92,24 @@ impl<St: Store> Storing<St> {
         Box::new(storing)
     }
 
+    pub(super) fn core(&self) -> &CacheCore<St> {
+        &self.core
+    }
+
     pub(super) fn shared(&self) -> &Shared<St> {
         self.core.shared()
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub(super) fn facts(&self) -> &RequestFacts {
+        &self.facts
     }
 
     pub(super) fn key(&self) -> &CacheKey {
