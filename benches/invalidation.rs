@@ -12,9 +12,9 @@
 //!
 //! | in force | a hit, stamped | of none | at most | met | checked again |
 //! |---|---|---|---|---|---|
-//! | 0 | 3,268 | 1.000 | 1.05 | yes | 4,282 |
-//! | 100 | 3,268 | 1.000 | 1.05 | yes | 4,565 |
-//! | 10,000 | 3,268 | 1.000 | 1.05 | yes | 4,598 |
+//! | 0 | 3,080 | 1.000 | 1.05 | yes | 4,313 |
+//! | 100 | 3,080 | 1.000 | 1.05 | yes | 4,610 |
+//! | 10,000 | 3,078 | 0.999 | 1.05 | yes | 4,658 |
 //!
 //! # How it is measured
 //!
@@ -23,10 +23,12 @@
 //!
 //! *Hit*: `Service::call` and one poll, as in the bench `hit`, for an object with two tags, with so many invalidations in
 //! force, a third each of paths, prefixes and tags, none of which covers it. *Stamped*: none is issued in between. *Checked
-//! again*: one is issued before each, and its cost taken off. Each subject runs in a process of its own, twice, for different numbers of
-//! rounds: the slope is the cost of a round.
+//! again*: one is issued before each, and its cost taken off. Each subject runs in a process of its own.
+
+mod counted;
 
 use bytes::Bytes;
+use counted::{Bench, Failure, hit, instructions};
 use criterion::Criterion;
 use frontage::{
     Cache, CacheLayer, MemoryStore,
@@ -36,37 +38,26 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use std::{
     convert::Infallible,
-    error::Error,
-    future::{Future, Ready, ready},
+    future::{Ready, ready},
     hint::black_box,
-    pin::pin,
-    process::{Command, ExitCode},
-    task::{Context, Poll, Waker},
+    process::ExitCode,
+    task::{Context, Poll},
 };
 use tower::{Layer, Service, ServiceExt};
 
-type Failure = Box<dyn Error>;
-
 const OBJECTS: usize = 100_000;
 const IN_FORCE: [usize; 3] = [0, 100, 10_000];
-const ROUNDS: [u64; 2] = [500, 2500];
 /// A hit may cost so much more with invalidations in force than with none.
 const TOLERANCE: f64 = 1.05;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let done = match arguments.first().map(String::as_str) {
-        Some("--run") => run(&arguments[1..]),
-        Some("--instructions") => count(),
-        _ => time(),
+    let bench = Bench {
+        name: "invalidation",
+        run,
+        count,
+        time,
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("invalidation: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    bench.main()
 }
 
 /// Answers at once.
@@ -124,15 +115,8 @@ impl Edge {
     }
 
     fn hit(&mut self, request: Request<Empty<Bytes>>) -> Result<(), Failure> {
-        let future = pin!(self.cache.call(request));
-        match future.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(response)) => {
-                black_box(response);
-                Ok(())
-            }
-            // What isn't a hit is never ready at the first poll.
-            Poll::Ready(Err(_)) | Poll::Pending => Err("not a hit".into()),
-        }
+        black_box(hit(&mut self.cache, request).ok_or("not a hit")?);
+        Ok(())
     }
 }
 
@@ -253,17 +237,16 @@ impl Subject {
     }
 }
 
-/// The child: so many rounds of one subject.
-fn run(arguments: &[String]) -> Result<(), Failure> {
-    let [what, in_force, rounds] = arguments else {
-        return Err("--run WHAT IN_FORCE ROUNDS".into());
+fn run(subject: &[String], rounds: u64) -> Result<(), Failure> {
+    let [what, in_force] = subject else {
+        return Err("WHAT IN_FORCE".into());
     };
     let what = What::ALL
         .into_iter()
         .find(|known| known.name() == what)
         .ok_or("no such subject")?;
     let mut subject = Subject::new(what, in_force.parse()?)?;
-    for _ in 0..rounds.parse()? {
+    for _ in 0..rounds {
         subject.round()?;
     }
     Ok(())
@@ -291,32 +274,6 @@ fn count() -> Result<(), Failure> {
     }
 }
 
-/// Instructions of a round.
 fn cost(what: What, in_force: usize) -> Result<f64, Failure> {
-    let mut seen = [0.0; 2];
-    for (seen, rounds) in seen.iter_mut().zip(ROUNDS) {
-        *seen = instructions(what, in_force, rounds)?;
-    }
-    Ok((seen[1] - seen[0]) / (ROUNDS[1] - ROUNDS[0]) as f64)
-}
-
-/// Runs this very program under callgrind, and reads what it counted.
-fn instructions(what: What, in_force: usize, rounds: u64) -> Result<f64, Failure> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe()?)
-        .args(["--run", what.name()])
-        .args([in_force.to_string(), rounds.to_string()])
-        .output()
-        .map_err(|error| format!("valgrind: {error} (Debian's package is called the same)"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let number = said
-        .lines()
-        .find_map(|line| line.split_once("Collected :"))
-        .and_then(|(_, behind)| behind.split_whitespace().next())
-        .and_then(|number| number.parse().ok());
-    match number {
-        Some(number) if output.status.success() => Ok(number),
-        _ => Err(format!("valgrind: {}\n{said}", output.status).into()),
-    }
+    instructions(&[what.name(), &in_force.to_string()])
 }
