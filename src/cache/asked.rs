@@ -19,7 +19,7 @@ use crate::{
     store::{Object, Store},
 };
 use http::{Method, Response, header, request::Parts};
-use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 /// What is asked, of which cache. Apart from service and body, which needn't be `Sync`.
 pub(super) struct Asked<St> {
@@ -125,25 +125,17 @@ impl<St: Store> Asked<St> {
         }
     }
 
-    /// Waits until another fetch may begin.
+    /// Waits until another fetch may begin, or another does what this one would.
     pub(super) async fn wait_for_room(
         &self,
         flight: &FlightKey,
         limit: Duration,
     ) -> Joined<FlightKey, Outcome> {
-        let shared = self.core.shared();
-        let room = async {
-            loop {
-                let mut ended = pin!(shared.room.notified());
-                // What ends from here on is heard of.
-                ended.as_mut().enable();
-                match shared.flights.join(flight) {
-                    Joined::Full => ended.await,
-                    joined => return joined,
-                }
-            }
-        };
-        tokio::time::timeout(limit, room)
+        if limit.is_zero() {
+            return Joined::Full;
+        }
+        let joined = self.core.shared().flights.join_in_turn(flight);
+        tokio::time::timeout(limit, joined)
             .await
             .unwrap_or(Joined::Full)
     }

@@ -14,7 +14,6 @@ use crate::{
     store::{MemoryStore, Store},
 };
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::sync::Notify;
 
 /// The state of a cache: store, namespace, flights, marks, invalidations, limits and clock.
 ///
@@ -51,8 +50,6 @@ pub(super) struct Shared<St> {
     pub(super) store: St,
     pub(super) namespace: Namespace,
     pub(super) flights: Arc<Coalescer<FlightKey, Outcome>>,
-    /// Told of each fetch that ends.
-    pub(super) room: Notify,
     /// Keys whose responses are known not to be stored.
     pub(super) uncacheable: Marks,
     /// Keys whose origin failed while something stale was at hand.
@@ -278,7 +275,6 @@ impl<St: Store> CacheCoreBuilder<St> {
             store: self.store,
             namespace,
             flights: Coalescer::new(self.max_fetches),
-            room: Notify::new(),
             uncacheable: Marks::new(),
             failing: Marks::new(),
             invalidations: Arc::new(Invalidations::new(self.clock.clone())),

@@ -1,7 +1,6 @@
 //! A fetch that several may share: a task of its own, which outlives the viewer that started it.
 
 use super::{
-    CacheCore,
     asked::Asked,
     carry::Sink,
     flight::{FlightLanding, OnItsWay, Outcome, SharedAnswer},
@@ -54,21 +53,8 @@ where
     ResBody::Error: Into<BoxError>,
 {
     let (answer, receiver) = oneshot::channel();
-    let ended = Ended(fetch.asked.core.clone());
-    spawn(async move {
-        fetch.run(answer).await;
-        drop(ended);
-    });
+    spawn(fetch.run(answer));
     receiver
-}
-
-/// Makes room for another fetch, however this one ends.
-struct Ended<St>(CacheCore<St>);
-
-impl<St> Drop for Ended<St> {
-    fn drop(&mut self) {
-        self.0.shared().room.notify_one();
-    }
 }
 
 /// Those who wait: the followers, and the leader.

@@ -87,6 +87,10 @@ impl<T> Lead<T> {
         self.flight.clone()
     }
 
+    pub(crate) fn leads(&self, flight: &Arc<Flight<T>>) -> bool {
+        Arc::ptr_eq(&self.flight, flight)
+    }
+
     /// Makes a value for each who waits, now: so that a reader of a moving window is there before the window moves.
     pub(crate) fn land(&self, outcome: impl Fn() -> T + Send + 'static) {
         self.end(|waiting| {

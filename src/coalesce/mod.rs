@@ -1,27 +1,40 @@
-//! One fetch per key: the table of what is in flight.
+//! One fetch per key: the table of what is in flight, and of what waits for room in it.
 //!
-//! [`Coalescer::join`] either makes the caller lead a new flight or follow the one under way. What a
-//! flight lands with is up to the caller; this module knows neither HTTP nor tower.
+//! [`Coalescer::join`] either makes the caller lead a new flight or follow the one under way; where too many are,
+//! [`Coalescer::join_in_turn`] waits until one of them ends. What a flight lands with is up to the caller; this module knows
+//! neither HTTP nor tower.
 
 mod flight;
 
 pub(crate) use flight::{Follow, Lead};
 
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use dashmap::{DashMap, mapref::entry::Entry};
 use flight::Flight;
 use foldhash::fast::RandomState;
-use std::{
-    hash::Hash,
-    sync::atomic::{AtomicUsize, Ordering},
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
 };
+use std::hash::Hash;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Flights by key.
-pub(crate) struct Coalescer<K, T> {
-    flights: DashMap<K, Arc<Flight<T>>, RandomState>,
-    count: AtomicUsize,
+pub(crate) struct Coalescer<K: Eq + Hash, T> {
+    flights: DashMap<K, Listed<K, T>, RandomState>,
+    room: Arc<Semaphore>,
     limit: usize,
 }
+
+struct Listed<K: Eq + Hash, T> {
+    flight: Arc<Flight<T>>,
+    /// While it waits for room.
+    turn: Option<WeakShared<Turn<K, T>>>,
+}
+
+/// The one place in the queue for room of all who wait with one key, given up when the last of them leaves. Whoever takes what
+/// it ends with leads the flight that the others follow.
+type Turn<K, T> = BoxFuture<'static, Arc<Mutex<Option<Landing<K, T>>>>>;
 
 /// What a caller is to do.
 pub(crate) enum Joined<K: Eq + Hash, T> {
@@ -29,56 +42,116 @@ pub(crate) enum Joined<K: Eq + Hash, T> {
     Lead(Landing<K, T>),
     /// Wait.
     Follow(Follow<T>),
-    /// Too many are in flight: go alone.
+    /// Too many are in flight: go alone, or wait for room.
     Full,
 }
 
-impl<K: Eq + Hash + Clone, T> Coalescer<K, T> {
+impl<K, T> Coalescer<K, T>
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    T: Send + 'static,
+{
     /// A table of at most `limit` flights.
     pub(crate) fn new(limit: usize) -> Arc<Self> {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             flights: DashMap::with_hasher(RandomState::default()),
-            count: AtomicUsize::new(0),
+            room: Arc::new(Semaphore::new(limit)),
             limit,
         })
     }
 
     /// Joins the flight of `key`, or starts it. No lock of the table outlives the call.
     pub(crate) fn join(self: &Arc<Self>, key: &K) -> Joined<K, T> {
-        if let Some(flight) = self.flights.get(key) {
-            return Joined::Follow(flight.follow());
+        if let Some(listed) = self.flights.get(key) {
+            return listed.join();
         }
         match self.flights.entry(key.clone()) {
-            Entry::Occupied(flight) => Joined::Follow(flight.get().follow()),
+            Entry::Occupied(listed) => listed.get().join(),
             Entry::Vacant(place) => {
-                let room = |count| (count < self.limit).then_some(count + 1);
-                if self
-                    .count
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
-                    .is_err()
-                {
+                let Ok(room) = self.room.clone().try_acquire_owned() else {
                     return Joined::Full;
-                }
-                let lead = Lead::new();
-                place.insert(lead.flight());
-                Joined::Lead(Landing {
-                    table: self.clone(),
-                    key: key.clone(),
-                    lead,
-                    listed: true,
-                })
+                };
+                let landing = self.landing(key, Some(room));
+                place.insert(Listed {
+                    flight: landing.lead.flight(),
+                    turn: None,
+                });
+                Joined::Lead(landing)
             }
+        }
+    }
+
+    /// Joins once there is room: never [`Joined::Full`]. Room goes to keys in the order in which they came; one of those who
+    /// wait with the key leads, and the others follow it from then on. Who drops this leaves the turn to the others.
+    pub(crate) async fn join_in_turn(self: &Arc<Self>, key: &K) -> Joined<K, T> {
+        let (turn, follow) = self.take_turn(key);
+        let Some(turn) = turn else {
+            return Joined::Follow(follow);
+        };
+        let landing = turn.await.lock().take();
+        landing.map_or(Joined::Follow(follow), Joined::Lead)
+    }
+
+    /// Follows the flight of `key` from now on, so that its end isn't missed, and says what to wait for until it takes off.
+    fn take_turn(self: &Arc<Self>, key: &K) -> (Option<Shared<Turn<K, T>>>, Follow<T>) {
+        let entry = self.flights.entry(key.clone());
+        if let Entry::Occupied(listed) = &entry {
+            let Listed { flight, turn } = listed.get();
+            match turn.as_ref().map(WeakShared::upgrade) {
+                None => return (None, flight.follow()),
+                Some(Some(turn)) => return (Some(turn), flight.follow()),
+                // The last of those who waited leaves just now.
+                Some(None) => {}
+            }
+        }
+        let mut landing = self.landing(key, None);
+        let flight = landing.lead.flight();
+        let room = self.room.clone();
+        let turn = async move {
+            landing.room = room.acquire_owned().await.ok();
+            // While those who wait still hold the turn: the key is never without either.
+            landing.take_off();
+            Arc::new(Mutex::new(Some(landing)))
+        };
+        let turn = turn.boxed().shared();
+        let follow = flight.follow();
+        entry.insert(Listed {
+            flight,
+            turn: turn.downgrade(),
+        });
+        (Some(turn), follow)
+    }
+
+    fn landing(self: &Arc<Self>, key: &K, room: Option<OwnedSemaphorePermit>) -> Landing<K, T> {
+        Landing {
+            table: self.clone(),
+            key: key.clone(),
+            lead: Lead::new(),
+            room,
         }
     }
 
     /// Follows the flight of `key`, if there is one.
     pub(crate) fn follow(&self, key: &K) -> Option<Follow<T>> {
-        self.flights.get(key).map(|flight| flight.follow())
+        match self.flights.get(key)?.join() {
+            Joined::Follow(follow) => Some(follow),
+            _ => None,
+        }
     }
 
-    /// How many are in flight.
+    /// How many are in flight. Room that is given counts, also before the one who waited for it has heard of it.
     pub(crate) fn in_flight(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        self.limit.saturating_sub(self.room.available_permits())
+    }
+}
+
+impl<K: Eq + Hash, T> Listed<K, T> {
+    fn join(&self) -> Joined<K, T> {
+        match self.turn {
+            None => Joined::Follow(self.flight.follow()),
+            Some(_) => Joined::Full,
+        }
     }
 }
 
@@ -87,7 +160,7 @@ pub(crate) struct Landing<K: Eq + Hash, T> {
     table: Arc<Coalescer<K, T>>,
     key: K,
     lead: Lead<T>,
-    listed: bool,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl<K: Eq + Hash, T> Landing<K, T> {
@@ -96,11 +169,19 @@ impl<K: Eq + Hash, T> Landing<K, T> {
         self.lead.land(outcome);
     }
 
-    /// Takes the flight out of the table: whoever comes now leads anew.
+    /// Takes the flight out of the table: whoever comes now leads anew, and there is room for another.
     pub(crate) fn close(&mut self) {
-        if std::mem::replace(&mut self.listed, false) {
-            self.table.flights.remove(&self.key);
-            self.table.count.fetch_sub(1, Ordering::Relaxed);
+        // Another of this key may be there by now.
+        self.table
+            .flights
+            .remove_if(&self.key, |_, listed| self.lead.leads(&listed.flight));
+        self.room = None;
+    }
+
+    /// It waited for room, and has it.
+    fn take_off(&self) {
+        if let Some(mut listed) = self.table.flights.get_mut(&self.key) {
+            listed.turn = None;
         }
     }
 }
@@ -118,7 +199,17 @@ mod loom_tests;
 #[cfg(all(test, not(frontage_loom)))]
 mod tests {
     use super::*;
-    use tokio_test::{assert_pending, assert_ready_eq, task::spawn};
+    use futures_util::future::join_all;
+    use std::{
+        future::{Future, poll_fn},
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Poll,
+    };
+    use tokio_test::{
+        assert_pending, assert_ready, assert_ready_eq,
+        task::{Spawn, spawn},
+    };
 
     fn table(limit: usize) -> Arc<Coalescer<u8, u32>> {
         Coalescer::new(limit)
@@ -203,5 +294,198 @@ mod tests {
         assert!(matches!(table.join(&2), Joined::Full));
         drop(landing);
         assert!(matches!(table.join(&2), Joined::Lead(_)));
+    }
+
+    type Table = Arc<Coalescer<u8, u32>>;
+
+    /// One who waits for room.
+    fn waits(table: &Table, key: u8) -> Spawn<impl Future<Output = Joined<u8, u32>> + use<>> {
+        let table = table.clone();
+        let mut waits = spawn(async move { table.join_in_turn(&key).await });
+        assert!(waits.poll().is_pending());
+        waits
+    }
+
+    fn leads(waits: &mut Spawn<impl Future<Output = Joined<u8, u32>>>) -> Landing<u8, u32> {
+        match assert_ready!(waits.poll()) {
+            Joined::Lead(landing) => landing,
+            _ => panic!("expected to lead"),
+        }
+    }
+
+    fn follows(waits: &mut Spawn<impl Future<Output = Joined<u8, u32>>>) -> Follow<u32> {
+        match assert_ready!(waits.poll()) {
+            Joined::Follow(follow) => follow,
+            _ => panic!("expected to follow"),
+        }
+    }
+
+    #[test]
+    fn those_who_wait_with_one_key_follow_the_one_of_them_that_leads() {
+        let table = table(1);
+        let under_way = lead(&table);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| waits(&table, 2));
+        let mut other = waits(&table, 3);
+        assert!(!first.is_woken() && !second.is_woken() && !third.is_woken());
+        drop(under_way);
+        assert!(first.is_woken() && second.is_woken() && third.is_woken());
+        assert!(!other.is_woken(), "there is room for one");
+        let landing = leads(&mut second);
+        let mut early = spawn(follows(&mut first));
+        assert_pending!(early.poll());
+        assert!(matches!(table.join(&2), Joined::Follow(_)));
+        assert!(table.follow(&2).is_some());
+        landing.land(|| 7);
+        assert_ready_eq!(early.poll(), Some(7));
+        assert_eq!(table.in_flight(), 1);
+        drop(landing);
+        // The third hears of it only now that all is over.
+        assert_ready_eq!(spawn(follows(&mut third)).poll(), Some(7));
+        drop(leads(&mut other));
+        assert_eq!((table.in_flight(), table.flights.len()), (0, 0));
+    }
+
+    #[test]
+    fn one_who_goes_as_room_comes_leaves_it_to_another_of_its_key() {
+        let table = table(1);
+        let under_way = lead(&table);
+        let first = waits(&table, 2);
+        let mut second = waits(&table, 2);
+        drop(under_way);
+        assert!(first.is_woken());
+        drop(first);
+        assert!(second.is_woken());
+        drop(leads(&mut second));
+        assert_eq!((table.in_flight(), table.flights.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_last_of_a_key_who_goes_as_room_comes_leaves_it_to_another_key() {
+        let table = table(1);
+        let under_way = lead(&table);
+        let first = waits(&table, 2);
+        let mut other = waits(&table, 3);
+        drop(under_way);
+        assert!(first.is_woken() && !other.is_woken());
+        drop(first);
+        assert!(other.is_woken());
+        drop(leads(&mut other));
+        assert_eq!((table.in_flight(), table.flights.len()), (0, 0));
+    }
+
+    #[test]
+    fn who_goes_before_there_is_room_leaves_nothing_behind() {
+        let table = table(1);
+        let under_way = lead(&table);
+        let (first, second) = (waits(&table, 2), waits(&table, 2));
+        drop(first);
+        assert_eq!(table.flights.len(), 2, "the second waits");
+        drop(second);
+        assert_eq!(table.flights.len(), 1);
+        drop(under_way);
+        assert_eq!(table.in_flight(), 0);
+        assert!(matches!(table.join(&2), Joined::Lead(_)));
+    }
+
+    #[test]
+    fn a_key_keeps_its_turn_when_the_first_who_waits_with_it_goes() {
+        let table = table(1);
+        let under_way = lead(&table);
+        let first = waits(&table, 2);
+        let mut other = waits(&table, 3);
+        let mut second = waits(&table, 2);
+        drop(first);
+        drop(under_way);
+        assert!(second.is_woken() && !other.is_woken());
+        drop(leads(&mut second));
+        assert!(other.is_woken());
+        drop(leads(&mut other));
+    }
+
+    #[test]
+    fn who_comes_as_room_comes_takes_it_from_nobody() {
+        let table = table(1);
+        let under_way = lead(&table);
+        let mut waits = waits(&table, 2);
+        drop(under_way);
+        assert!(matches!(table.join(&3), Joined::Full));
+        assert!(matches!(table.join(&2), Joined::Full));
+        assert!(table.follow(&2).is_none(), "it hasn't taken off");
+        assert_eq!(table.in_flight(), 1);
+        drop(leads(&mut waits));
+        assert!(matches!(table.join(&3), Joined::Lead(_)));
+    }
+
+    #[test]
+    fn where_there_is_room_or_a_flight_nobody_waits() {
+        let table = table(1);
+        let landing = leads(&mut spawn(table.join_in_turn(&1)));
+        let mut follow = spawn(follows(&mut spawn(table.join_in_turn(&1))));
+        landing.land(|| 7);
+        assert_ready_eq!(follow.poll(), Some(7));
+    }
+
+    #[test]
+    fn a_flight_that_is_closed_makes_room_before_it_ends() {
+        let table = table(1);
+        let mut landing = lead(&table);
+        let mut waits = waits(&table, 2);
+        assert!(!waits.is_woken());
+        landing.close();
+        let next = leads(&mut waits);
+        assert_eq!(table.in_flight(), 1);
+        drop(landing);
+        assert_eq!(table.in_flight(), 1, "room is given back once");
+        drop(next);
+        assert_eq!(table.in_flight(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn however_those_who_wait_and_go_interleave_each_key_flies_once_and_all_room_comes_back()
+    {
+        const LIMIT: usize = 2;
+        let table = table(LIMIT);
+        let by_key: Arc<[AtomicUsize; 4]> = Arc::default();
+        let ask = |number: usize| {
+            let (table, by_key) = (table.clone(), by_key.clone());
+            let key = (number % by_key.len()) as u8;
+            tokio::spawn(async move {
+                let mut joins = pin!(table.join_in_turn(&key));
+                let mut polls = 0;
+                let joined = poll_fn(|cx| {
+                    polls += 1;
+                    match joins.as_mut().poll(cx) {
+                        Poll::Ready(joined) => Poll::Ready(Some(joined)),
+                        // Every third has no patience.
+                        Poll::Pending if number % 3 == 0 && polls > 1 => Poll::Ready(None),
+                        Poll::Pending => {
+                            if number % 3 == 0 {
+                                cx.waker().wake_by_ref();
+                            }
+                            Poll::Pending
+                        }
+                    }
+                });
+                match joined.await {
+                    Some(Joined::Lead(landing)) => {
+                        let flying = &by_key[usize::from(key)];
+                        assert_eq!(flying.fetch_add(1, Ordering::SeqCst), 0);
+                        assert!(table.in_flight() <= LIMIT);
+                        tokio::task::yield_now().await;
+                        flying.fetch_sub(1, Ordering::SeqCst);
+                        landing.land(|| 7);
+                    }
+                    Some(Joined::Follow(follow)) => assert_eq!(follow.await, Some(7)),
+                    Some(Joined::Full) => panic!("it waits"),
+                    None => {}
+                }
+            })
+        };
+        let asked = join_all((0..20_000).map(ask));
+        let hung = std::time::Duration::from_secs(30);
+        for task in tokio::time::timeout(hung, asked).await.expect("it hangs") {
+            task.unwrap();
+        }
+        assert_eq!((table.in_flight(), table.flights.len()), (0, 0));
     }
 }
