@@ -130,7 +130,7 @@ pub enum OverMaxFetches {
     #[default]
     PassThrough,
     /// It waits for another fetch to end, for at most so long; then it gets a 503. So the refill after a large invalidation
-    /// is held, too. Zero: a 503 at once. What runs alone (ranges, requests with credentials, keys that are known not to be
+    /// is held, too. First come, first served; those who wait for the same thing share one fetch. Zero: a 503 at once. What runs alone (ranges, requests with credentials, keys that are known not to be
     /// stored) isn't counted and doesn't wait.
     Wait(Duration),
 }

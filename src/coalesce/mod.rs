@@ -201,10 +201,8 @@ mod tests {
     use super::*;
     use futures_util::future::join_all;
     use std::{
-        future::{Future, poll_fn},
-        pin::pin,
+        future::Future,
         sync::atomic::{AtomicUsize, Ordering},
-        task::Poll,
     };
     use tokio_test::{
         assert_pending, assert_ready, assert_ready_eq,
@@ -445,47 +443,55 @@ mod tests {
     {
         const LIMIT: usize = 2;
         let table = table(LIMIT);
-        let by_key: Arc<[AtomicUsize; 4]> = Arc::default();
-        let ask = |number: usize| {
-            let (table, by_key) = (table.clone(), by_key.clone());
-            let key = (number % by_key.len()) as u8;
+        let flying: Arc<[AtomicUsize; 3]> = Arc::default();
+        let ask = |asker: usize| {
+            let (table, flying) = (table.clone(), flying.clone());
             tokio::spawn(async move {
-                let mut joins = pin!(table.join_in_turn(&key));
-                let mut polls = 0;
-                let joined = poll_fn(|cx| {
-                    polls += 1;
-                    match joins.as_mut().poll(cx) {
-                        Poll::Ready(joined) => Poll::Ready(Some(joined)),
-                        // Every third has no patience.
-                        Poll::Pending if number % 3 == 0 && polls > 1 => Poll::Ready(None),
-                        Poll::Pending => {
-                            if number % 3 == 0 {
-                                cx.waker().wake_by_ref();
-                            }
-                            Poll::Pending
+                for round in 0..10_000 {
+                    let key = (asker + round + round / 7) % flying.len();
+                    let number = key as u8;
+                    // Every other has the patience for one look only.
+                    let joined = match (asker + round) % 2 {
+                        0 => table.join_in_turn(&number).now_or_never(),
+                        _ => Some(table.join_in_turn(&number).await),
+                    };
+                    match joined {
+                        Some(Joined::Lead(landing)) => {
+                            assert_eq!(flying[key].fetch_add(1, Ordering::SeqCst), 0);
+                            assert!(table.in_flight() <= LIMIT);
+                            tokio::task::yield_now().await;
+                            flying[key].fetch_sub(1, Ordering::SeqCst);
+                            landing.land(|| 7);
                         }
+                        Some(Joined::Follow(follow)) => assert_eq!(follow.await, Some(7)),
+                        Some(Joined::Full) => panic!("it waits"),
+                        None => {}
                     }
-                });
-                match joined.await {
-                    Some(Joined::Lead(landing)) => {
-                        let flying = &by_key[usize::from(key)];
-                        assert_eq!(flying.fetch_add(1, Ordering::SeqCst), 0);
-                        assert!(table.in_flight() <= LIMIT);
-                        tokio::task::yield_now().await;
-                        flying.fetch_sub(1, Ordering::SeqCst);
-                        landing.land(|| 7);
-                    }
-                    Some(Joined::Follow(follow)) => assert_eq!(follow.await, Some(7)),
-                    Some(Joined::Full) => panic!("it waits"),
-                    None => {}
                 }
             })
         };
-        let asked = join_all((0..20_000).map(ask));
-        let hung = std::time::Duration::from_secs(30);
-        for task in tokio::time::timeout(hung, asked).await.expect("it hangs") {
+        let asked = join_all((0..8).map(ask));
+        let limit = std::time::Duration::from_secs(60);
+        for task in tokio::time::timeout(limit, asked).await.expect("it hangs") {
             task.unwrap();
         }
         assert_eq!((table.in_flight(), table.flights.len()), (0, 0));
+    }
+
+    #[test]
+    fn who_comes_as_the_last_of_its_key_goes_waits() {
+        let table = table(1);
+        let under_way = lead(&table);
+        std::thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(|| {
+                    for _ in 0..50_000 {
+                        assert!(table.join_in_turn(&2).now_or_never().is_none());
+                    }
+                });
+            }
+        });
+        assert_eq!(table.flights.len(), 1);
+        drop(under_way);
     }
 }

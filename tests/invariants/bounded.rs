@@ -5,8 +5,9 @@ use bytes::Bytes;
 use frontage::{
     CacheCore, CacheLayer, MemoryStore, cache::OverMaxFetches, invalidation::Invalidation,
 };
+use http_body_util::BodyExt;
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 use tokio::sync::Semaphore;
@@ -78,7 +79,102 @@ async fn bounded_in_fetches_also_for_those_who_wait_for_room() {
     assert_eq!((seen.count(), most.load(Ordering::SeqCst)), (200, 3));
 }
 
-#[tokio::test]
+/// A cache that fetches one thing at a time; what else is to be fetched waits. Each path's answer goes as the test feeds it.
+fn one_at_a_time() -> (Cached, Seen, Feeds) {
+    let core = CacheCore::builder(MemoryStore::new(1 << 20))
+        .max_fetches(1)
+        .over_max_fetches(OverMaxFetches::Wait(LIMIT / 2))
+        .build()
+        .unwrap();
+    let (seen, feeds) = (Seen::default(), Feeds::default());
+    let fed = feeds.clone();
+    let service = cached(CacheLayer::with_core(core), &seen, move |_| {
+        let (sender, body) = channel();
+        fed.lock().unwrap().push(sender);
+        async { response_with(200, &[("cache-control", "max-age=60")], body) }
+    });
+    (service, seen, feeds)
+}
+
+type Feeds = Arc<Mutex<Vec<http_body_util::channel::Sender<Bytes, BoxError>>>>;
+
+/// Lets the other tasks run; the paused clock stands still meanwhile.
+async fn turns() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounded_in_fetches_and_those_who_wait_for_one_thing_share_it_as_it_arrives() {
+    let (service, seen, feeds) = one_at_a_time();
+    let under_way = head(&service, get("/a")).await;
+    let waiting: Vec<_> = (0..50)
+        .map(|_| {
+            let service = service.clone();
+            tokio::spawn(async move { head(&service, get("/b")).await })
+        })
+        .collect();
+    turns().await;
+    assert_eq!(seen.count(), 1);
+    feeds.lock().unwrap().clear();
+    assert!(under_way.into_body().collect().await.is_ok());
+
+    let mut bodies = Vec::new();
+    for task in waiting {
+        let response = task.await.unwrap();
+        assert_eq!(response.status(), 200);
+        bodies.push(response.into_body());
+    }
+    assert_eq!((seen.count(), seen.last().uri.path()), (2, "/b"));
+    // The fetch is under way still: nobody waited for its end.
+    let mut feed = feeds.lock().unwrap().pop().unwrap();
+    feed.send_data(Bytes::from_static(b"answer")).await.unwrap();
+    for body in &mut bodies {
+        assert_eq!(piece(body).await.unwrap().unwrap(), "answer");
+    }
+    drop(feed);
+    for body in &mut bodies {
+        assert!(piece(body).await.is_none());
+    }
+    assert_eq!(seen.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounded_in_fetches_and_a_viewer_who_goes_as_room_comes_leaves_it_to_another() {
+    for next in ["/b", "/c"] {
+        let (service, seen, feeds) = one_at_a_time();
+        let under_way = head(&service, get("/a")).await;
+        let mut goes = tokio_test::task::spawn(head(&service, get("/b")));
+        assert!(goes.poll().is_pending());
+        let mut stays = tokio_test::task::spawn(head(&service, get(next)));
+        assert!(stays.poll().is_pending());
+        feeds.lock().unwrap().clear();
+        assert!(under_way.into_body().collect().await.is_ok());
+        turns().await;
+        assert!(goes.is_woken(), "there is room");
+        drop(goes);
+        assert!(stays.is_woken(), "{next}");
+        assert_eq!(stays.await.status(), 200);
+        assert_eq!((seen.count(), seen.last().uri.path()), (2, next));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounded_in_fetches_and_in_the_time_that_one_waits() {
+    let (service, seen, feeds) = one_at_a_time();
+    let under_way = head(&service, get("/a")).await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(head(&service, get("/b")).await.status(), 503);
+    assert!(began.elapsed() >= LIMIT / 2 && began.elapsed() < LIMIT);
+    // It left nothing that would hold up the next.
+    feeds.lock().unwrap().clear();
+    assert!(under_way.into_body().collect().await.is_ok());
+    assert_eq!(head(&service, get("/b")).await.status(), 200);
+    assert_eq!(seen.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn bounded_in_fetches_and_the_rest_are_shed_where_that_is_asked_for() {
     let gate = Arc::new(Semaphore::new(0));
     let core = CacheCore::builder(MemoryStore::new(1 << 20))
@@ -100,7 +196,11 @@ async fn bounded_in_fetches_and_the_rest_are_shed_where_that_is_asked_for() {
         tokio::spawn(async move { ask(&service, get("/a")).await })
     };
     until(|| seen.count() == 1).await;
+    // Between two ticks of the timer: one that is set to now isn't over yet.
+    tokio::time::advance(std::time::Duration::from_micros(1)).await;
+    let began = tokio::time::Instant::now();
     let shed = ask(&service, get("/b")).await;
+    assert!(began.elapsed().is_zero());
     let said = "frontage; fwd=uri-miss; detail=too-many-fetches";
     assert_eq!(
         (shed.status, shed.header("cache-status")),
