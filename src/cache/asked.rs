@@ -19,7 +19,8 @@ use crate::{
     store::{Object, Store},
 };
 use http::{Method, Response, header, request::Parts};
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc};
+use tokio::time::Instant;
 
 /// What is asked, of which cache. Apart from service and body, which needn't be `Sync`.
 pub(super) struct Asked<St> {
@@ -129,13 +130,13 @@ impl<St: Store> Asked<St> {
     pub(super) async fn wait_for_room(
         &self,
         flight: &FlightKey,
-        limit: Duration,
+        until: Instant,
     ) -> Joined<FlightKey, Outcome> {
-        if limit.is_zero() {
+        if until <= Instant::now() {
             return Joined::Full;
         }
         let joined = self.core.shared().flights.join_in_turn(flight);
-        tokio::time::timeout(limit, joined)
+        tokio::time::timeout_at(until, joined)
             .await
             .unwrap_or(Joined::Full)
     }

@@ -24,6 +24,7 @@ use crate::{
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use std::{pin::pin, time::Duration};
+use tokio::time::Instant;
 use tower_service::Service;
 
 /// How often a follower may find that another's fetch was not for it before it goes alone.
@@ -65,6 +66,7 @@ where
         let came_at = self.asked.core.shared().invalidations.epoch().number;
         let mut overtaken = 0;
         let mut just_failed = false;
+        let mut room_until = None;
         for _ in 0..MAX_FLIGHTS {
             // What only its own viewer may get refreshes nothing for others.
             if let Found::Refresh(object, part) = found {
@@ -123,7 +125,8 @@ where
             };
             let joined = match (joined, self.asked.core.shared().limits.over_max_fetches) {
                 (Joined::Full, OverMaxFetches::Wait(limit)) => {
-                    self.asked.wait_for_room(&flight, limit).await
+                    let until = *room_until.get_or_insert_with(|| Instant::now() + limit);
+                    self.asked.wait_for_room(&flight, until).await
                 }
                 (joined, _) => joined,
             };
