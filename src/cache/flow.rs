@@ -125,6 +125,8 @@ where
             };
             let joined = match (joined, self.asked.core.shared().limits.over_max_fetches) {
                 (Joined::Full, OverMaxFetches::Wait(limit)) => {
+                    // Longer than a year would be no instant any more.
+                    let limit = limit.min(Duration::from_secs(365 * 86_400));
                     let until = *room_until.get_or_insert_with(|| Instant::now() + limit);
                     self.asked.wait_for_room(&flight, until).await
                 }
