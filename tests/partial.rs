@@ -5,15 +5,26 @@
 mod common;
 
 use common::*;
-use frontage::{CachePolicy, RangeMiss, freshness::Forward};
+use frontage::{
+    CachePolicy, RangeMiss,
+    fill::Window,
+    freshness::Forward,
+    invalidation::{Invalidation, Invalidator},
+    key::CacheKey,
+    store::{Expected, Head, Part, Record, Store, StoreError, WriteRefused},
+};
 use http::{Request, StatusCode};
+use http_body_util::BodyExt;
 use std::{
+    future::Future,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
+use tower::{Layer, util::BoxCloneSyncService};
 
 const BODY: &[u8; 40] = b"0123456789abcdefghijklmnopqrstuvwxyzABCD";
 
@@ -477,7 +488,6 @@ async fn without_a_length_a_range_of_what_is_on_its_way_gets_the_whole() {
 
 #[tokio::test]
 async fn a_part_that_was_evicted_does_not_hide_those_that_are_there() {
-    use frontage::store::{Expected, Part, Record, Store};
     let policy = frontage::key::KeyPolicy::new();
     let store = frontage::MemoryStore::new(1 << 20);
     let core = frontage::CacheCore::builder(store.clone())
@@ -493,10 +503,7 @@ async fn a_part_that_was_evicted_does_not_hide_those_that_are_there() {
     let Some(Record::Partial(partial)) = store.get(&key, Part::Index).await.unwrap() else {
         panic!("no parts");
     };
-    let part = Part::Extent {
-        of: partial.id,
-        start: 0,
-    };
+    let part = Part::Extent(partial.extents[0].id);
     assert!(
         store
             .swap(&key, part, Expected::Anything, None)
@@ -519,4 +526,323 @@ async fn cloudfront_keeps_no_part_that_varies_by_anything() {
     let setup = setup_with(policy(policy_of()), origin(VARIED));
     assert!(!range(&setup, "bytes=0-9").await.cache.is_stored());
     assert!(!range(&setup, "bytes=0-9").await.cache.is_hit());
+}
+
+const VARIED: Fields = &[
+    ("cache-control", "max-age=60"),
+    ("etag", "\"a\""),
+    ("vary", "accept-language"),
+];
+
+/// Asks for a range, and reads no further than the head: what is stored of it is stored when it is read.
+async fn begin(setup: &Setup, range: &str) -> http::Response<CachedBody> {
+    head(&setup.service, request("GET", "/a", &[("range", range)])).await
+}
+
+async fn read(response: http::Response<CachedBody>) {
+    let body = response.into_body().collect();
+    tokio::time::timeout(LIMIT, body).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn parts_that_are_fetched_at_once_all_count() {
+    for fields in [TAGGED, VARIED] {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let setup = setup(origin(fields));
+            let mut begun = Vec::new();
+            for asked in ["bytes=0-19", "bytes=20-29", "bytes=30-39"] {
+                begun.push(Some(begin(&setup, asked).await));
+            }
+            for at in order {
+                read(begun[at].take().unwrap()).await;
+            }
+            let spanning = range(&setup, "bytes=5-35").await;
+            assert!(spanning.cache.is_hit(), "{fields:?} {order:?}");
+            assert_eq!(spanning.body, BODY[5..36]);
+            let whole = ask(&setup.service, get("/a")).await;
+            assert!(whole.cache.is_hit() && whole.body == BODY);
+            assert_eq!(setup.seen.count(), 3);
+            let lists = if fields == VARIED { 2 } else { 1 };
+            assert_eq!(setup.store.usage().entries, 3 + lists);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_shorter_part_never_costs_a_longer_one() {
+    for (long, short) in [
+        ("bytes=0-29", "bytes=0-9"),
+        ("bytes=10-39", "bytes=30-"),
+        ("bytes=10-29", "bytes=15-19"),
+    ] {
+        for [first, second] in [[long, short], [short, long]] {
+            let setup = setup(origin(TAGGED));
+            // At once.
+            let begun = [begin(&setup, first).await, begin(&setup, second).await];
+            for one in begun {
+                read(one).await;
+            }
+            assert!(range(&setup, long).await.cache.is_hit());
+            assert_eq!(
+                setup.store.usage().entries,
+                2,
+                "the shorter one is of no use"
+            );
+            // After it.
+            let reload = [("range", short), ("cache-control", "no-cache")];
+            setup.clock.advance(Duration::from_secs(30));
+            ask(&setup.service, request("GET", "/a", &reload)).await;
+            assert_eq!(setup.seen.count(), 3);
+            setup.clock.advance(Duration::from_secs(50));
+            let hit = range(&setup, long).await;
+            assert!(hit.cache.is_hit(), "its head is that of the last");
+            assert_eq!(hit.header("age"), Some("50"));
+            assert_eq!(setup.store.usage().entries, 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_ends_after_a_fresh_whole_does_not_take_its_place() {
+    for (part, whole) in [
+        (TAGGED, TAGGED),
+        (VARIED, VARIED),
+        (TAGGED, VARIED),
+        (VARIED, TAGGED),
+    ] {
+        for others in [false, true] {
+            let setup = setup(move |request: Request<ReqBody>| {
+                let is_range = request.headers().contains_key("range");
+                origin(if is_range { part } else { whole })(request)
+            });
+            let in_german = || request("GET", "/a", &[("accept-language", "de")]);
+            if others {
+                ask(&setup.service, in_german()).await;
+            }
+            let reload = [("range", "bytes=0-9"), ("cache-control", "no-cache")];
+            let slow = head(&setup.service, request("GET", "/a", &reload)).await;
+            ask(&setup.service, get("/a")).await;
+            read(slow).await;
+            let seen = setup.seen.count();
+            assert!(
+                ask(&setup.service, get("/a")).await.cache.is_hit(),
+                "{part:?} {whole:?}"
+            );
+            if others {
+                assert!(ask(&setup.service, in_german()).await.cache.is_hit());
+            }
+            assert_eq!(setup.seen.count(), seen);
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_parts_that_are_fetched_at_once_the_last_head_counts() {
+    for fields in [TAGGED, VARIED] {
+        let setup = setup(origin(fields));
+        let slow = begin(&setup, "bytes=0-9").await;
+        setup.clock.advance(Duration::from_secs(30));
+        range(&setup, "bytes=10-19").await;
+        setup.clock.advance(Duration::from_secs(20));
+        read(slow).await;
+        setup.clock.advance(Duration::from_secs(20));
+        let hit = range(&setup, "bytes=0-19").await;
+        assert!(hit.cache.is_hit());
+        assert_eq!(hit.header("age"), Some("40"));
+    }
+    // Of two versions, the one that came last, as long as it is fresh.
+    for (waits, last) in [(0, true), (20, false)] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let setup = setup(move |request: Request<ReqBody>| {
+            let other: Fields = &[("cache-control", "max-age=10"), ("etag", "\"b\"")];
+            let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+            origin(if first { TAGGED } else { other })(request)
+        });
+        let slow = begin(&setup, "bytes=0-9").await;
+        setup.clock.advance(Duration::from_secs(1));
+        range(&setup, "bytes=10-19").await;
+        setup.clock.advance(Duration::from_secs(waits));
+        read(slow).await;
+        let kept = if last { "bytes=10-19" } else { "bytes=0-9" };
+        assert!(range(&setup, kept).await.cache.is_hit());
+    }
+}
+
+#[tokio::test]
+async fn a_part_from_before_an_invalidation_is_not_combined_with_one_from_after() {
+    let setup = setup(origin(TAGGED));
+    let slow = begin(&setup, "bytes=0-9").await;
+    let late = begin(&setup, "bytes=30-39").await;
+    ask(&setup.service, request("DELETE", "/a", &[])).await;
+    let after = begin(&setup, "bytes=10-19").await;
+    read(slow).await;
+    assert!(!range(&setup, "bytes=1-2").await.cache.is_hit());
+    read(after).await;
+    read(late).await;
+    assert!(range(&setup, "bytes=1-2").await.cache.is_hit());
+    assert!(range(&setup, "bytes=12-13").await.cache.is_hit());
+    assert!(!range(&setup, "bytes=30-31").await.cache.is_hit());
+}
+
+#[tokio::test]
+async fn a_part_whose_tag_was_invalidated_does_not_come_back_with_one_without() {
+    const IN_GROUP: Fields = &[
+        ("cache-control", "max-age=60"),
+        ("etag", "\"a\""),
+        ("cache-tag", "x"),
+    ];
+    let core = frontage::CacheCore::new(frontage::MemoryStore::new(1 << 20));
+    let invalidator = core.invalidator();
+    let seen = Seen::default();
+    let service = cached(
+        frontage::CacheLayer::with_core(core),
+        &seen,
+        |request: Request<ReqBody>| {
+            let is_first = request.headers()["range"] == "bytes=0-9";
+            origin(if is_first { IN_GROUP } else { TAGGED })(request)
+        },
+    );
+    let asked = |range| request("GET", "/a", &[("range", range)]);
+    ask(&service, asked("bytes=0-9")).await;
+    let slow = head(&service, asked("bytes=10-19")).await;
+    invalidator.issue(&Invalidation::tag("x").unwrap());
+    read(slow).await;
+    assert!(ask(&service, asked("bytes=12-13")).await.cache.is_hit());
+    assert!(!ask(&service, asked("bytes=5-14")).await.cache.is_hit());
+}
+
+/// A store in memory that lets others run before each of its answers.
+#[derive(Clone)]
+struct Waiting(frontage::MemoryStore);
+
+fn later<T: Send + 'static>(
+    now: impl FnOnce() -> T + Send + 'static,
+) -> Pin<Box<dyn Future<Output = T> + Send>> {
+    Box::pin(async {
+        tokio::task::yield_now().await;
+        now()
+    })
+}
+
+impl Store for Waiting {
+    const PERSISTS: bool = false;
+    type Get = Pin<Box<dyn Future<Output = Result<Option<Record>, StoreError>> + Send>>;
+    type Swap = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send>>;
+    type Writer = frontage::store::MemoryWriter;
+
+    fn get(&self, key: &CacheKey, part: Part) -> Self::Get {
+        let (store, key) = (self.0.clone(), key.clone());
+        later(move || store.get(&key, part).into_inner())
+    }
+
+    fn writer(
+        &self,
+        key: &CacheKey,
+        part: Part,
+        head: Head,
+        window: Window,
+    ) -> Result<Self::Writer, WriteRefused> {
+        self.0.writer(key, part, head, window)
+    }
+
+    fn swap(
+        &self,
+        key: &CacheKey,
+        part: Part,
+        expected: Expected,
+        record: Option<Record>,
+    ) -> Self::Swap {
+        let (store, key) = (self.0.clone(), key.clone());
+        later(move || store.swap(&key, part, expected, record).into_inner())
+    }
+}
+
+/// A cache over such a store, in which each part is listed by a task of its own.
+fn waiting(fields: Fields) -> (Cached, frontage::MemoryStore, Invalidator) {
+    let store = frontage::MemoryStore::new(1 << 20);
+    let core = frontage::CacheCore::new(Waiting(store.clone()));
+    let invalidator = core.invalidator();
+    let inner = tower::service_fn(move |request| {
+        let answer = origin(fields)(request);
+        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+    });
+    let layer = frontage::CacheLayer::with_core(core);
+    (
+        BoxCloneSyncService::new(layer.layer(inner)),
+        store,
+        invalidator,
+    )
+}
+
+/// Reads eight parts in each language to their ends, which make the whole.
+async fn read_eight(service: &Cached, languages: &[&str]) {
+    let mut begun = Vec::new();
+    for at in 0..8 {
+        for language in languages {
+            let asked = format!("bytes={}-{}", 5 * at, 5 * at + 4);
+            let fields = [("range", &*asked), ("accept-language", language)];
+            begun.push(head(service, request("GET", "/a", &fields)).await);
+        }
+    }
+    for one in begun {
+        read(one).await;
+    }
+}
+
+async fn is_stored(service: &Cached, language: &str, range: &str) -> bool {
+    let fields = [
+        ("range", range),
+        ("accept-language", language),
+        ("cache-control", "only-if-cached"),
+    ];
+    ask(service, request("GET", "/a", &fields))
+        .await
+        .cache
+        .is_hit()
+}
+
+#[tokio::test]
+async fn parts_that_are_listed_at_once_all_count() {
+    for (fields, languages, entries) in [
+        (TAGGED, &["en"][..], 8 + 1),
+        (VARIED, &["en"], 8 + 2),
+        (VARIED, &["en", "de"], 16 + 3),
+    ] {
+        let (service, store, _) = waiting(fields);
+        read_eight(&service, languages).await;
+        let listed = async {
+            for language in languages {
+                while !is_stored(&service, language, "bytes=0-39").await {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, listed).await.expect("not all");
+        until(|| store.usage().entries == entries).await;
+    }
+}
+
+#[tokio::test]
+async fn of_parts_that_cannot_be_combined_and_are_listed_at_once_one_counts() {
+    const VARIED: Fields = &[("cache-control", "max-age=60"), ("vary", "accept-language")];
+    for (fields, lists) in [(&VARIED[..1], 1), (VARIED, 2)] {
+        let (service, store, _) = waiting(fields);
+        read_eight(&service, &["en"]).await;
+        until(|| store.usage().entries == 1 + lists).await;
+        let mut stored = 0;
+        for at in 0..8 {
+            let asked = format!("bytes={}-{}", 5 * at, 5 * at + 4);
+            stored += usize::from(is_stored(&service, "en", &asked).await);
+        }
+        assert_eq!(stored, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_is_invalidated_while_it_is_listed_is_removed() {
+    let (service, store, invalidator) = waiting(TAGGED);
+    read_eight(&service, &["en"]).await;
+    assert_eq!(store.usage().entries, 8, "none is listed yet");
+    invalidator.issue(&Invalidation::everything());
+    until(|| store.usage().entries == 0).await;
 }

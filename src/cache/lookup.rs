@@ -7,7 +7,7 @@ use crate::{
     invalidation::Standing,
     key::{CacheKey, ListOrder, VariantKey},
     range::{self, Selected},
-    store::{BodySource, Object, Part, Partial, Record, Store},
+    store::{BodySource, Extent, Object, Part, Partial, Record, Store},
 };
 use http::{HeaderMap, Method, header};
 use std::{
@@ -32,7 +32,7 @@ impl Wanted<'_> {
     }
 
     /// The extents of a partial response that it takes to answer; `None` where there is too little.
-    fn extents(self, partial: &Partial) -> Option<Vec<Range<u64>>> {
+    fn extents(self, partial: &Partial) -> Option<Vec<Extent>> {
         let whole = 0..partial.length;
         let (method, headers) = (self.method, self.headers);
         let stored = &partial.head.headers;
@@ -63,7 +63,7 @@ pub(super) struct LookUp<St: Store> {
 struct Gathering {
     partial: Arc<Partial>,
     /// Still to be looked up, the next last.
-    missing: Vec<Range<u64>>,
+    missing: Vec<Extent>,
     there: Vec<(Range<u64>, BodySource)>,
     variant: Option<VariantKey>,
 }
@@ -214,12 +214,12 @@ impl<St: Store> LookUp<St> {
         let mut gathering = self.gathering.take()?;
         match (record, gathering.missing.pop()) {
             (Some(Record::Object(object)), Some(extent))
-                if object.body().length() == extent.end - extent.start =>
+                if object.body().length() == extent.bytes.end - extent.bytes.start =>
             {
-                gathering.there.push((extent, object.body().clone()));
+                gathering.there.push((extent.bytes, object.body().clone()));
                 self.look_up_next(store, key, gathering)
             }
-            // It was evicted, or written anew: perhaps the others suffice.
+            // It was evicted, or another holds its bytes by now: perhaps the others suffice.
             (_, extent) => {
                 let mut partial = Partial::clone(&gathering.partial);
                 partial
@@ -238,8 +238,7 @@ impl<St: Store> LookUp<St> {
     ) -> Option<Looked> {
         match gathering.missing.last() {
             Some(extent) => {
-                let (of, start) = (gathering.partial.id, extent.start);
-                self.get = store.get(key, Part::Extent { of, start });
+                self.get = store.get(key, Part::Extent(extent.id));
                 self.gathering = Some(gathering);
                 None
             }

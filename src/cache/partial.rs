@@ -2,29 +2,43 @@
 
 use super::{
     core::Shared,
-    storing::{Accepted, Storage, Storing},
+    storing::{Storage, Storing, list_variant_in},
 };
 use crate::{
     body::Tee,
     conditional::same_strong_validator,
     headers::{content_length, content_range},
-    store::{Expected, Head, Object, Part, Partial, Record, Store, Version},
+    key::{CacheKey, ListOrder},
+    store::{
+        Expected, Extent, Head, MAX_EXTENTS, Part, Partial, Record, Store, StoreError, Variant,
+        Version,
+    },
 };
 use http::{HeaderMap, StatusCode, header};
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
-/// An extent of a partial response that is being stored.
-pub(super) struct Extent {
-    /// Where the partial response is listed.
-    place: Part,
-    /// Names the extents of its version.
-    of: u64,
-    /// The bytes that the response says it has.
-    bytes: Range<u64>,
+/// An extent that is being stored, to be listed at its end.
+pub(super) struct Unlisted {
+    /// What its response says it is; its body may be shorter.
+    extent: Extent,
     /// The length of the whole.
     length: u64,
     /// The head of the whole.
     head: Head,
+    /// Where the whole varies: the requests that it is for, under an id of its own.
+    variant: Option<Variant>,
+    /// The request's fields, and how they are compared: what they select may be another thing at the end.
+    request: HeaderMap,
+    order: ListOrder,
+}
+
+/// What is there where an extent belongs.
+struct Spot {
+    index: Option<Record>,
+    /// Of variants, the one that the request selects.
+    variant: Option<Variant>,
+    /// What the request selects, whether or not the extent's response varies.
+    selected: Option<Record>,
 }
 
 impl<St: Store> Storing<St> {
@@ -40,89 +54,45 @@ impl<St: Store> Storing<St> {
         whole.insert(header::CONTENT_LENGTH, length.into());
         let accepted = self.judge(StatusCode::OK, &whole).ok()?;
         self.restrict(&mut whole);
-        let extent = self.extent(&whole, &accepted, bytes, length).await?;
-        let part = Part::Extent {
-            of: extent.of,
-            start: extent.bytes.start,
+        let announced = announced.or(Some(bytes.end - bytes.start));
+        let unlisted = Unlisted {
+            extent: Extent {
+                id: Version::random().id(),
+                bytes,
+            },
+            length,
+            head: self.head(StatusCode::OK, &whole, &accepted),
+            variant: self.variant(&whole),
+            request: self.request().clone(),
+            order: self.list_order(),
         };
+        let spot = unlisted.spot(&self.shared().store, self.key()).await.ok()?;
+        if unlisted.is_outdone(self.shared(), &spot) {
+            return None;
+        }
         // Its own head says what it is of, no more: the fields are in the list.
         let head = Head {
             status: StatusCode::PARTIAL_CONTENT,
             headers: HeaderMap::new(),
-            ..extent.head.clone()
+            ..unlisted.head.clone()
         };
-        let variant = match extent.place {
-            Part::Variant(id) => self.variant_under(id, &whole),
-            _ => None,
-        };
-        let announced = announced.or(Some(extent.bytes.end - extent.bytes.start));
         self.open_at(
-            part,
+            unlisted.part(),
             head,
-            variant,
+            None,
             announced,
             accepted.usable,
-            Some(extent),
+            Some(unlisted),
         )
         .ok()
         .and_then(Storage::into_tee)
     }
-
-    /// Where it belongs: to what is there of the same version, or to a list of its own. `None` where the whole is there.
-    async fn extent(
-        &self,
-        whole: &HeaderMap,
-        accepted: &Accepted,
-        bytes: Range<u64>,
-        length: u64,
-    ) -> Option<Extent> {
-        let store = &self.shared().store;
-        let index = store.peek(self.key(), Part::Index).await.ok()?;
-        // What the request selects now, whether or not this response varies.
-        let (from, there) = match index {
-            Some(Record::Variants(variants)) => {
-                let selected = variants.select(self.request(), self.list_order());
-                match selected.map(|one| Part::Variant(one.id)) {
-                    Some(from) => (Some(from), store.peek(self.key(), from).await.ok()?),
-                    None => (None, None),
-                }
-            }
-            index => (Some(Part::Index), index),
-        };
-        let new = Version::random().id();
-        let place = match (self.variant_of(whole), from) {
-            (None, _) => Part::Index,
-            (Some(_), Some(Part::Variant(id))) => Part::Variant(id),
-            (Some(_), _) => Part::Variant(new),
-        };
-        let head = self.head(StatusCode::OK, whole, accepted);
-        let of = match there {
-            Some(Record::Object(object)) if stands(self.shared(), &object, &head) => return None,
-            Some(Record::Partial(partial))
-                if from == Some(place)
-                    && partial.length == length
-                    && !is_gone(self.shared(), &partial.head)
-                    && same_strong_validator(&partial.head.headers, &head.headers) =>
-            {
-                partial.id
-            }
-            _ => new,
-        };
-        Some(Extent {
-            place,
-            of,
-            bytes,
-            length,
-            head,
-        })
-    }
 }
 
-/// Whether a complete object isn't to give way to parts: it is fresh, or of their version, and not invalidated.
-fn stands<St>(shared: &Shared<St>, object: &Object, parts: &Head) -> bool {
-    let head = object.head();
-    let is_fresh = head.freshness.is_fresh(shared.clock.now());
-    (is_fresh || same_strong_validator(&head.headers, &parts.headers)) && !is_gone(shared, head)
+/// Whether what is there isn't to give way to a part: it is fresh, or of its version, and not invalidated.
+fn stands<St>(shared: &Shared<St>, there: &Head, part: &Head) -> bool {
+    let is_fresh = there.freshness.is_fresh(shared.clock.now());
+    (is_fresh || same_strong_validator(&there.headers, &part.headers)) && !is_gone(shared, there)
 }
 
 /// What was invalidated stays gone, whatever its validator says.
@@ -131,76 +101,165 @@ fn is_gone<St>(shared: &Shared<St>, head: &Head) -> bool {
     shared.invalidations.is_gone(address, tags, head.epoch)
 }
 
-impl Extent {
-    /// Lists an extent that was stored; its body may be shorter than it said. `false` where it isn't listed, and is of no use.
-    pub(super) async fn list<St: Store>(
-        self,
-        shared: &Shared<St>,
-        key: &crate::key::CacheKey,
-        stored: u64,
-    ) -> bool {
-        let store = &shared.store;
-        let extent = self.bytes.start..self.bytes.start + stored;
-        if stored == 0 || extent.end > self.bytes.end {
-            return false;
-        }
-        for _ in 0..16 {
-            let there = store.peek(key, self.place).await.unwrap_or_default();
-            let expected = match &there {
-                None => Expected::Nothing,
-                Some(record) => Expected::Version(record.version()),
-            };
-            let (with, gone) = match &there {
-                Some(Record::Object(object)) if stands(shared, object, &self.head) => return false,
-                Some(Record::Partial(partial)) if partial.id == self.of => {
-                    let (with, gone) = partial.with(self.head.clone(), extent.clone());
-                    (
-                        with,
-                        gone.into_iter().map(|start| (self.of, start)).collect(),
-                    )
-                }
-                there => {
-                    let alone = Partial {
-                        version: Version::random(),
-                        head: self.head.clone(),
-                        length: self.length,
-                        id: self.of,
-                        extents: vec![extent.clone()],
-                    };
-                    let gone: Vec<(u64, u64)> = match there {
-                        Some(Record::Partial(old)) => {
-                            let starts = old.extents.iter().map(|extent| extent.start);
-                            starts.map(|start| (old.id, start)).collect()
-                        }
-                        _ => Vec::new(),
-                    };
-                    (alone, gone)
-                }
-            };
-            let record = Some(Record::Partial(Arc::new(with)));
-            match store.swap(key, self.place, expected, record).await {
-                Ok(true) => {
-                    for (of, start) in gone {
-                        // What can't be removed is never found again, and is evicted some day.
-                        let part = Part::Extent { of, start };
-                        let _removed = store.swap(key, part, Expected::Anything, None).await;
-                    }
-                    return true;
-                }
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(%key, error = &error as &dyn std::error::Error, "the store did not take a part");
-                    return false;
-                }
-            }
-        }
-        false
+impl Unlisted {
+    pub(super) fn part(&self) -> Part {
+        Part::Extent(self.extent.id)
     }
 
-    pub(super) fn part(&self) -> Part {
-        Part::Extent {
-            of: self.of,
-            start: self.bytes.start,
-        }
+    /// Looks where it belongs, as things are now.
+    async fn spot<St: Store>(&self, store: &St, key: &CacheKey) -> Result<Spot, StoreError> {
+        let index = store.peek(key, Part::Index).await?;
+        let (variant, selected) = match &index {
+            Some(Record::Variants(variants)) => match variants.select(&self.request, self.order) {
+                Some(one) => {
+                    let selected = store.peek(key, Part::Variant(one.id)).await?;
+                    (Some(one.clone()), selected)
+                }
+                None => (None, None),
+            },
+            index => (None, index.clone()),
+        };
+        Ok(Spot {
+            index,
+            variant,
+            selected,
+        })
     }
+
+    /// Whether it is of no use: it was invalidated, or what is there isn't to give way to it.
+    fn is_outdone<St>(&self, shared: &Shared<St>, spot: &Spot) -> bool {
+        let outdone = match &spot.selected {
+            Some(Record::Object(whole)) => stands(shared, whole.head(), &self.head),
+            // Slower than parts of a later version.
+            Some(Record::Partial(parts)) => {
+                !self.is_of(parts)
+                    && self.is_before(shared, parts)
+                    && stands(shared, &parts.head, &self.head)
+            }
+            _ => false,
+        };
+        outdone || is_gone(shared, &self.head)
+    }
+
+    /// Whether it is of the same version of the response as these parts.
+    fn is_of(&self, parts: &Partial) -> bool {
+        parts.length == self.length
+            && same_strong_validator(&parts.head.headers, &self.head.headers)
+    }
+
+    /// Whether its head came before theirs.
+    fn is_before<St>(&self, shared: &Shared<St>, parts: &Partial) -> bool {
+        let (theirs, own) = (&parts.head.freshness, &self.head.freshness);
+        theirs.is_later_than(own, shared.clock.now())
+    }
+
+    /// Lists it, with so many bytes stored of it. `false` where it isn't listed, and is of no use.
+    pub(super) async fn list<St: Store>(
+        mut self,
+        shared: &Shared<St>,
+        key: &CacheKey,
+        stored: u64,
+    ) -> Result<bool, StoreError> {
+        let end = self.extent.bytes.start.saturating_add(stored);
+        if stored == 0 || end > self.extent.bytes.end {
+            return Ok(false);
+        }
+        self.extent.bytes.end = end;
+        // Each time that this fails another was listed: after so many it would have been the oldest.
+        for _ in 0..MAX_EXTENTS {
+            // Others may have been listed since its head came, and the whole stored.
+            let spot = self.spot(&shared.store, key).await?;
+            if self.is_outdone(shared, &spot) {
+                return Ok(false);
+            }
+            if self.list_in(shared, key, spot).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Lists it, if what is there is this. One step makes it visible: the swap of the index.
+    async fn list_in<St: Store>(
+        &self,
+        shared: &Shared<St>,
+        key: &CacheKey,
+        spot: Spot,
+    ) -> Result<bool, StoreError> {
+        let store = &shared.store;
+        let (mut head, mut variant) = (&self.head, &self.variant);
+        let (mut extents, mut gone) = (Vec::new(), Vec::new());
+        match &spot.selected {
+            Some(Record::Partial(parts))
+                if self.is_of(parts)
+                    && self.variant.is_some() == spot.variant.is_some()
+                    && !is_gone(shared, &parts.head) =>
+            {
+                for extent in &parts.extents {
+                    // One that was evicted must not keep out what it held.
+                    if !extent.holds(&self.extent) || is_there(store, key, extent).await? {
+                        extents.push(extent.clone());
+                    }
+                }
+                if self.is_before(shared, parts) {
+                    (head, variant) = (&parts.head, &spot.variant);
+                }
+            }
+            Some(Record::Partial(parts)) => gone.extend(parts.extents.iter().map(|old| old.id)),
+            _ => {}
+        }
+        let old = Partial {
+            version: Version::random(),
+            head: head.clone(),
+            length: self.length,
+            extents,
+        };
+        let (with, without) = old.with(self.extent.clone());
+        gone.extend(without);
+        let record = Some(Record::Partial(Arc::new(with)));
+        let listed = match (variant, &self.variant) {
+            (Some(variant), Some(Variant { id, .. })) => {
+                let variant = Variant {
+                    id: *id,
+                    ..variant.clone()
+                };
+                let place = Part::Variant(*id);
+                let from = spot
+                    .variant
+                    .map_or(Part::Index, |old| Part::Variant(old.id));
+                let max = shared.limits.max_variants;
+                let is_placed = store.swap(key, place, Expected::Anything, record).await?;
+                let listed = is_placed
+                    && list_variant_in(store, key, spot.index, &variant, from, max).await?;
+                let left = if listed { from } else { place };
+                if left != Part::Index {
+                    let _removed = store.swap(key, left, Expected::Anything, None).await;
+                }
+                listed
+            }
+            _ => {
+                let expected = Expected::just(spot.index.as_ref());
+                store.swap(key, Part::Index, expected, record).await?
+            }
+        };
+        if listed {
+            for id in gone {
+                // What can't be removed is never found again, and is evicted some day.
+                let _removed = store
+                    .swap(key, Part::Extent(id), Expected::Anything, None)
+                    .await;
+            }
+        }
+        Ok(listed)
+    }
+}
+
+/// Whether an extent has not been evicted.
+async fn is_there<St: Store>(
+    store: &St,
+    key: &CacheKey,
+    extent: &Extent,
+) -> Result<bool, StoreError> {
+    let there = store.peek(key, Part::Extent(extent.id)).await?;
+    Ok(there.is_some())
 }

@@ -1,7 +1,7 @@
 //! On the way into the store: judge a response, open a writer, commit.
 
 use super::{
-    CacheCore, core::Shared, own_fields, partial::Extent, settings::Settings, spawn::spawn,
+    CacheCore, core::Shared, own_fields, partial::Unlisted, settings::Settings, spawn::spawn,
 };
 use crate::{
     body::{OpenBody, Taken, Tee},
@@ -12,8 +12,8 @@ use crate::{
     invalidation::{Begun, tags_of},
     key::{CacheKey, ListOrder, VariantKey, Vary},
     store::{
-        Epoch, Expected, Head, Object, Part, Record, Store, StoreWriter, Variant, Variants,
-        Version, WriteRefused, Written,
+        Epoch, Expected, Head, Object, Part, Record, Store, StoreError, StoreWriter, Variant,
+        Variants, Version, WriteRefused, Written,
     },
 };
 use bytes::Bytes;
@@ -254,7 +254,7 @@ impl<St: Store> Storing<St> {
     }
 
     /// A variant of its own for a response, where it varies.
-    fn variant(&self, response: &HeaderMap) -> Option<Variant> {
+    pub(super) fn variant(&self, response: &HeaderMap) -> Option<Variant> {
         self.variant_under(Version::random().id(), response)
     }
 
@@ -296,7 +296,7 @@ impl<St: Store> Storing<St> {
         variant: Option<Variant>,
         announced: Option<u64>,
         usable: bool,
-        extent: Option<Extent>,
+        extent: Option<Unlisted>,
     ) -> Result<Storage<St>, WriteRefused> {
         let tags = head.tags.clone();
         let Shared { store, limits, .. } = self.shared();
@@ -340,7 +340,7 @@ pub(super) struct Storage<St: Store> {
     written: u64,
     usable: bool,
     /// It is a part of a response, not the whole.
-    extent: Option<Extent>,
+    extent: Option<Unlisted>,
 }
 
 impl<St: Store> Storage<St> {
@@ -410,7 +410,11 @@ impl<St: Store> Storage<St> {
         let shared = self.core.shared();
         if let Some(extent) = self.extent.take() {
             let (part, stored) = (extent.part(), object.body().length());
-            if !extent.list(shared, &self.key, stored).await {
+            let listed = extent.list(shared, &self.key, stored).await;
+            if !listed.unwrap_or_else(|error| {
+                tracing::warn!(key = %self.key, error = &error as &dyn std::error::Error, "the store did not take a part");
+                false
+            }) {
                 let expected = Expected::Version(object.version());
                 let _removed = shared.store.swap(&self.key, part, expected, None).await;
                 return None;
@@ -452,31 +456,8 @@ async fn list_variant<St: Store>(
 ) {
     for _ in 0..16 {
         let found = store.peek(key, Part::Index).await.unwrap_or_default();
-        let (expected, old) = match found {
-            None => (Expected::Nothing, None),
-            Some(Record::Variants(variants)) => {
-                (Expected::Version(variants.version), Some(variants))
-            }
-            Some(other) => (Expected::Version(other.version()), None),
-        };
-        let none = Variants {
-            version: Version::random(),
-            list: Vec::new(),
-        };
-        let mut old = old.as_deref().unwrap_or(&none).clone();
-        old.list.retain(|other| from != Part::Variant(other.id));
-        let (variants, gone) = old.with(variant.clone(), limit);
-        let record = Record::Variants(Arc::new(variants));
-        match store.swap(key, Part::Index, expected, Some(record)).await {
-            Ok(true) => {
-                for id in gone {
-                    // What can't be removed is never found again, and is evicted some day.
-                    let _removed = store
-                        .swap(key, Part::Variant(id), Expected::Anything, None)
-                        .await;
-                }
-                return;
-            }
+        match list_variant_in(store, key, found, variant, from, limit).await {
+            Ok(true) => return,
             Ok(false) => {}
             Err(error) => {
                 tracing::warn!(%key, error = &error as &dyn std::error::Error, "the store did not take a variant");
@@ -484,6 +465,38 @@ async fn list_variant<St: Store>(
             }
         }
     }
+}
+
+/// The same, if this is what is in the index. `false` where it isn't any longer.
+pub(super) async fn list_variant_in<St: Store>(
+    store: &St,
+    key: &CacheKey,
+    found: Option<Record>,
+    variant: &Variant,
+    from: Part,
+    limit: usize,
+) -> Result<bool, StoreError> {
+    let expected = Expected::just(found.as_ref());
+    let mut old = match found {
+        Some(Record::Variants(variants)) => Variants::clone(&variants),
+        _ => Variants {
+            version: Version::random(),
+            list: Vec::new(),
+        },
+    };
+    old.list.retain(|other| from != Part::Variant(other.id));
+    let (variants, gone) = old.with(variant.clone(), limit);
+    let record = Some(Record::Variants(Arc::new(variants)));
+    let listed = store.swap(key, Part::Index, expected, record).await?;
+    if listed {
+        for id in gone {
+            // What can't be removed is never found again, and is evicted some day.
+            let _removed = store
+                .swap(key, Part::Variant(id), Expected::Anything, None)
+                .await;
+        }
+    }
+    Ok(listed)
 }
 
 /// Takes a copy of what a viewer gets inline.

@@ -34,6 +34,11 @@ impl Freshness {
             .saturating_add(now.saturating_sub(self.received_at))
     }
 
+    /// Whether it was received after another. What came later than now says that the clock was set back, and no more.
+    pub(crate) fn is_later_than(&self, other: &Self, now: u64) -> bool {
+        other.received_at < self.received_at && self.received_at <= now
+    }
+
     /// For how long it stays fresh; negative since it became stale.
     #[inline]
     #[must_use]

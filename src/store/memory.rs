@@ -415,7 +415,7 @@ impl MemoryStore {
                 }
             }
             Record::Partial(partial) => {
-                let list = 16 * partial.extents.len() as u64;
+                let list = size_of_val(partial.extents.as_slice()) as u64;
                 let size = partial.head.size() + ENTRY_OVERHEAD + list;
                 let charge = self.0.reserve(slot.size() + size)?;
                 let weight = charge.bytes();
@@ -672,13 +672,7 @@ impl Equivalent<Slot> for Wanted<'_> {
 fn spread(hash: u64, part: Part) -> u64 {
     match part {
         Part::Index => hash,
-        Part::Variant(id) => hash ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        Part::Extent { of, start } => {
-            hash ^ of
-                .rotate_left(17)
-                .wrapping_add(start)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        }
+        Part::Variant(id) | Part::Extent(id) => hash ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
     }
 }
 

@@ -16,7 +16,8 @@ mod wire;
 pub use crate::epoch::Epoch;
 pub use dynamic::DynStore;
 pub use memory::{MemoryStore, MemoryStoreBuilder, MemoryWriter, Usage};
-pub use partial::Partial;
+pub(crate) use partial::MAX_EXTENTS;
+pub use partial::{Extent, Partial};
 pub use record::{BodySource, Head, Object, ReadBody, Record, Variant, Variants, Version};
 pub use wire::RecordError;
 
@@ -43,13 +44,8 @@ pub enum Part {
     Index,
     /// One variant, named by the index.
     Variant(u64),
-    /// Some bytes of a response that isn't there as a whole, listed by a [`Partial`].
-    Extent {
-        /// [`Partial::id`].
-        of: u64,
-        /// The place of its first byte in the whole.
-        start: u64,
-    },
+    /// Some bytes of a response that isn't there as a whole, named by a [`Partial`].
+    Extent(u64),
 }
 
 /// Which record a [`swap`](Store::swap) expects to find.
@@ -61,6 +57,13 @@ pub enum Expected {
     Nothing,
     /// The record of this version.
     Version(Version),
+}
+
+impl Expected {
+    /// What was found, and nothing else.
+    pub(crate) fn just(found: Option<&Record>) -> Self {
+        found.map_or(Self::Nothing, |record| Self::Version(record.version()))
+    }
 }
 
 /// A store failed.
@@ -183,7 +186,7 @@ impl fmt::Display for Part {
         match self {
             Self::Index => f.write_str("index"),
             Self::Variant(id) => write!(f, "variant {id:016x}"),
-            Self::Extent { of, start } => write!(f, "extent {of:016x} {start}"),
+            Self::Extent(id) => write!(f, "extent {id:016x}"),
         }
     }
 }

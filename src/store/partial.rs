@@ -7,8 +7,7 @@ use std::{fmt, ops::Range, sync::Arc};
 /// How many extents of one response are kept; the oldest go.
 pub(crate) const MAX_EXTENTS: usize = 64;
 
-/// Parts of one version of a response. Each extent is a record of its own, under
-/// [`Part::Extent`](super::Part::Extent): one that is missing there was evicted.
+/// Parts of one version of a response.
 #[derive(Clone, Debug)]
 pub struct Partial {
     /// The version of the commit that wrote this.
@@ -17,44 +16,64 @@ pub struct Partial {
     pub head: Head,
     /// How many bytes the whole has.
     pub length: u64,
-    /// Names the extents: they are of one version of the response, and of no other.
+    /// Which bytes are there, the oldest extent first. They may overlap; none holds all of another.
+    pub extents: Vec<Extent>,
+}
+
+/// Some bytes of a response, kept as a record of their own: one that is missing there was evicted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The record is under [`Part::Extent`](super::Part::Extent) of this.
     pub id: u64,
-    /// Which bytes are there, the oldest extent first. They may overlap.
-    pub extents: Vec<Range<u64>>,
+    /// Which bytes of the whole. Not empty.
+    pub bytes: Range<u64>,
+}
+
+impl Extent {
+    /// Whether all bytes of another are in this.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        self.bytes.start <= other.bytes.start && other.bytes.end <= self.bytes.end
+    }
 }
 
 impl Partial {
     /// The extents that these ranges are made of; `None` where bytes are missing.
     #[must_use]
-    pub fn covering(&self, ranges: &[Range<u64>]) -> Option<Vec<Range<u64>>> {
-        let mut needed: Vec<Range<u64>> = Vec::new();
+    pub fn covering(&self, ranges: &[Range<u64>]) -> Option<Vec<Extent>> {
+        let mut needed: Vec<Extent> = Vec::new();
         for range in ranges {
-            for extent in cover(&self.extents, range)? {
-                if !needed.contains(&extent) {
-                    needed.push(extent);
+            for extent in cover(&self.extents, |extent| &extent.bytes, range)? {
+                if !needed.contains(extent) {
+                    needed.push(extent.clone());
                 }
             }
         }
         Some(needed)
     }
 
-    /// This with another extent, and with the head that came with it. Gives the beginnings of those that had to go.
+    /// This with another extent. Gives the ids of the extents that go: those that another holds, which may be the new one itself,
+    /// and the oldest where there are too many.
     #[must_use]
-    pub fn with(&self, head: Head, extent: Range<u64>) -> (Self, Vec<u64>) {
-        let within = |old: &Range<u64>| extent.start <= old.start && old.end <= extent.end;
-        let (within, mut extents): (Vec<_>, Vec<_>) =
-            self.extents.iter().cloned().partition(within);
-        extents.retain(|old| old.start != extent.start);
-        let over = (extents.len() + 1).saturating_sub(MAX_EXTENTS);
-        let over: Vec<_> = extents.drain(..over).collect();
-        let gone = within.into_iter().chain(over).map(|old| old.start);
-        let gone = gone.filter(|start| *start != extent.start).collect();
-        extents.push(extent);
+    pub fn with(&self, extent: Extent) -> (Self, Vec<u64>) {
+        let is_held = self.extents.iter().any(|old| old.holds(&extent));
+        let (mut gone, mut extents) = (Vec::new(), Vec::new());
+        for old in &self.extents {
+            match extent.holds(old) && !is_held {
+                true => gone.push(old.id),
+                false => extents.push(old.clone()),
+            }
+        }
+        match is_held {
+            true => gone.push(extent.id),
+            false => extents.push(extent),
+        }
+        let over = extents.len().saturating_sub(MAX_EXTENTS);
+        gone.extend(extents.drain(..over).map(|old| old.id));
         let with = Self {
             version: Version::random(),
-            head,
+            head: self.head.clone(),
             length: self.length,
-            id: self.id,
             extents,
         };
         (with, gone)
@@ -71,16 +90,20 @@ impl Partial {
 }
 
 /// Of these extents, those that a range is made of, in order.
-fn cover(extents: &[Range<u64>], range: &Range<u64>) -> Option<Vec<Range<u64>>> {
+fn cover<'a, T>(
+    extents: &'a [T],
+    bytes: impl Fn(&T) -> &Range<u64>,
+    range: &Range<u64>,
+) -> Option<Vec<&'a T>> {
     let mut at = range.start;
     let mut covering = Vec::new();
     while at < range.end {
         let longest = extents
             .iter()
-            .filter(|extent| extent.contains(&at))
-            .max_by_key(|extent| extent.end)?;
-        covering.push(longest.clone());
-        at = longest.end;
+            .filter(|extent| bytes(extent).contains(&at))
+            .max_by_key(|extent| bytes(extent).end)?;
+        covering.push(longest);
+        at = bytes(longest).end;
     }
     Some(covering)
 }
@@ -104,17 +127,10 @@ impl ReadBody for Assembled {
     }
 
     fn read(&self, range: Range<u64>) -> StoredBody {
-        let extents: Vec<_> = self
-            .extents
-            .iter()
-            .map(|(extent, _)| extent.clone())
-            .collect();
-        let covering = cover(&extents, &range).unwrap_or_default();
+        let covering = cover(&self.extents, |(extent, _)| extent, &range).unwrap_or_default();
         let mut at = range.start;
         let mut pieces = std::collections::VecDeque::with_capacity(covering.len());
-        for extent in covering {
-            let found = self.extents.iter().find(|(known, _)| *known == extent);
-            let Some((_, body)) = found else { break };
+        for (extent, body) in covering {
             let end = extent.end.min(range.end);
             pieces.push_back(body.read(at - extent.start..end - extent.start));
             at = end;
@@ -166,26 +182,41 @@ mod tests {
             version: Version::random(),
             head: head(),
             length,
-            id: 7,
             extents: Vec::new(),
         }
+    }
+
+    fn extent(id: u64, bytes: Range<u64>) -> Extent {
+        Extent { id, bytes }
     }
 
     #[test]
     fn extents_are_bounded_and_those_within_a_new_one_go() {
         let mut parts = partial(10_000);
         for at in 0..MAX_EXTENTS as u64 + 2 {
-            let (with, gone) = parts.with(head(), 10 * at..10 * at + 5);
-            let dropped = at.checked_sub(MAX_EXTENTS as u64).map(|at| 10 * at);
+            let (with, gone) = parts.with(extent(at, 10 * at..10 * at + 5));
+            let dropped = at.checked_sub(MAX_EXTENTS as u64);
             assert_eq!(gone, Vec::from_iter(dropped));
             parts = with;
         }
         assert_eq!(parts.extents.len(), MAX_EXTENTS);
-        let (with, gone) = parts.with(head(), 100..130);
-        assert_eq!(gone, [110, 120], "100 is written anew");
+        let (with, gone) = parts.with(extent(100, 100..130));
+        assert_eq!(gone, [10, 11, 12]);
         assert_eq!(with.extents.len(), MAX_EXTENTS - 2);
-        let wanted = std::slice::from_ref(&with.extents[with.extents.len() - 1]);
-        assert_eq!(with.covering(wanted).as_deref(), Some(wanted));
+        let newest = with.extents.last().unwrap();
+        let covering = with.covering(std::slice::from_ref(&newest.bytes));
+        assert_eq!(covering.as_deref(), Some(std::slice::from_ref(newest)));
+    }
+
+    #[test]
+    fn what_an_older_extent_holds_is_not_added() {
+        let (one, _) = partial(100).with(extent(1, 10..30));
+        for within in [10..30, 10..20, 20..30, 15..16] {
+            let (with, gone) = one.with(extent(2, within));
+            assert_eq!((with.extents, gone), (one.extents.clone(), vec![2]));
+        }
+        let (two, gone) = one.with(extent(2, 10..31));
+        assert_eq!((two.extents, gone), (vec![extent(2, 10..31)], vec![1]));
     }
 
     proptest! {
@@ -200,11 +231,11 @@ mod tests {
                 Bytes::copy_from_slice(&whole[range.start as usize..range.end as usize])
             };
             let mut parts = partial(80);
-            for (start, length) in extents {
-                parts = parts.with(head(), start..start + length).0;
+            for (id, (start, length)) in extents.into_iter().enumerate() {
+                parts = parts.with(extent(id as u64, start..start + length)).0;
             }
             let range = range.0..(range.0 + range.1).min(80);
-            let has = |at: &u64| parts.extents.iter().any(|extent| extent.contains(at));
+            let has = |at: &u64| parts.extents.iter().any(|extent| extent.bytes.contains(at));
             let is_there = range.clone().all(|at| has(&at));
             let covering = parts.covering(std::slice::from_ref(&range));
             prop_assert_eq!(covering.is_some(), is_there);
@@ -212,9 +243,9 @@ mod tests {
                 covering
                     .unwrap_or_default()
                     .into_iter()
-                    .map(|extent| {
-                        let chunks = Chunks::new(vec![slice(&extent)], None);
-                        (extent, BodySource::Memory(chunks))
+                    .map(|Extent { bytes, .. }| {
+                        let chunks = Chunks::new(vec![slice(&bytes)], None);
+                        (bytes, BodySource::Memory(chunks))
                     })
                     .collect(),
             );

@@ -2,7 +2,7 @@
 //!
 //! The body isn't part of it: a store keeps that beside, and says where it is when it reads the record back.
 
-use super::{BodySource, Epoch, Head, Object, Partial, Record, Variant, Variants, Version};
+use super::{BodySource, Epoch, Extent, Head, Object, Partial, Record, Variant, Variants, Version};
 use crate::{freshness::Freshness, key::VariantKey};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
@@ -37,11 +37,11 @@ impl Record {
                 out.extend_from_slice(&partial.version.0);
                 write_head(&mut out, &partial.head);
                 out.extend_from_slice(&partial.length.to_be_bytes());
-                out.extend_from_slice(&partial.id.to_be_bytes());
                 write_len(&mut out, partial.extents.len());
-                for extent in &partial.extents {
-                    out.extend_from_slice(&extent.start.to_be_bytes());
-                    out.extend_from_slice(&extent.end.to_be_bytes());
+                for Extent { id, bytes } in &partial.extents {
+                    out.extend_from_slice(&id.to_be_bytes());
+                    out.extend_from_slice(&bytes.start.to_be_bytes());
+                    out.extend_from_slice(&bytes.end.to_be_bytes());
                 }
             }
             Self::Variants(variants) => {
@@ -103,20 +103,20 @@ impl Record {
             PARTIAL => {
                 let version = Version(reader.array()?);
                 let head = read_head(&mut reader)?;
-                let (length, id) = (reader.u64()?, reader.u64()?);
+                let length = reader.u64()?;
                 let mut extents = Vec::new();
                 for _ in 0..reader.len()? {
-                    let extent = reader.u64()?..reader.u64()?;
-                    if extent.is_empty() || extent.end > length {
+                    let id = reader.u64()?;
+                    let bytes = reader.u64()?..reader.u64()?;
+                    if bytes.is_empty() || bytes.end > length {
                         return Err(RecordError);
                     }
-                    extents.push(extent);
+                    extents.push(Extent { id, bytes });
                 }
                 let partial = Partial {
                     version,
                     head,
                     length,
-                    id,
                     extents,
                 };
                 Self::Partial(Arc::new(partial))
@@ -340,13 +340,13 @@ mod tests {
         }
 
         #[test]
-        fn parts_come_back_as_they_were(head in any_head(), id: u64, extents in prop::collection::vec((0_u64..90, 1_u64..10), 0..5)) {
+        fn parts_come_back_as_they_were(head in any_head(), extents in prop::collection::vec((any::<u64>(), 0_u64..90, 1_u64..10), 0..5)) {
+            let extent = |(id, start, length)| Extent { id, bytes: start..start + length };
             let partial = Partial {
                 version: Version::random(),
                 head,
                 length: 100,
-                id,
-                extents: extents.into_iter().map(|(start, length)| start..start + length).collect(),
+                extents: extents.into_iter().map(extent).collect(),
             };
             let bytes = Record::Partial(Arc::new(partial.clone())).to_bytes();
             let Ok(Record::Partial(back)) = Record::from_bytes(&bytes, elsewhere) else { panic!() };
@@ -354,7 +354,7 @@ mod tests {
             for cut in 0..bytes.len() {
                 prop_assert!(Record::from_bytes(&bytes[..cut], elsewhere).is_err());
             }
-            let beyond = Partial { length: 1, extents: std::iter::once(0..2).collect(), ..partial };
+            let beyond = Partial { length: 1, extents: vec![extent((0, 0, 2))], ..partial };
             let bytes = Record::Partial(Arc::new(beyond)).to_bytes();
             prop_assert!(Record::from_bytes(&bytes, elsewhere).is_err());
         }

@@ -677,7 +677,7 @@ impl Cache {
             if old.parts.is_some() && kept && same && alike {
                 new.combine(old);
             }
-            // Choice (`Extent::place`): it takes the place of what the request selected, whatever that varied by.
+            // Choice (`Unlisted::spot`): it takes the place of what the request selected, whatever that varied by.
             self.stored.remove(at);
         }
         let key = new.key.clone();
@@ -984,16 +984,20 @@ impl Stored {
     fn combine(&mut self, old: &Self) {
         let (mut body, mut parts) = (MISSING.repeat(self.body.len()), Vec::new());
         for new in self.parts.iter().flatten() {
-            // Choice (`Partial::with`): parts are named by where they begin, so that a new one replaces even a longer one.
-            let goes = |old: &Range<usize>| {
-                old.start == new.start || (new.start <= old.start && old.end <= new.end)
+            // Choice (`Partial::with`): of two parts, one of which holds the other, that one is kept: of two alike, the older.
+            let holds = |one: &Range<usize>, other: &Range<usize>| {
+                one.start <= other.start && other.end <= one.end
             };
-            parts.extend(old.parts.iter().flatten().filter(|old| !goes(old)).cloned());
+            let olds = || old.parts.iter().flatten();
+            let is_held = olds().any(|old| holds(old, new));
+            parts.extend(olds().filter(|old| is_held || !holds(new, old)).cloned());
             for part in &parts {
                 body.replace_range(part.clone(), &old.body[part.clone()]);
             }
-            body.replace_range(new.clone(), &self.body[new.clone()]);
-            parts.push(new.clone());
+            if !is_held {
+                body.replace_range(new.clone(), &self.body[new.clone()]);
+                parts.push(new.clone());
+            }
         }
         (self.body, self.parts) = (body, Some(parts));
     }
