@@ -4,9 +4,7 @@ use super::*;
 use crate::{
     CachePolicy,
     body::{Chunks, OpenBody},
-    epoch::Epoch,
     fill::{FillWriter, Gone, Window},
-    freshness::Freshness,
     store::{BodySource, Head},
 };
 use bytes::Bytes;
@@ -48,27 +46,8 @@ fn fields(length: usize) -> HeaderMap {
 
 fn object(chunks: Vec<Bytes>, trailers: Option<HeaderMap>) -> Object {
     let chunks = Chunks::new(chunks, trailers);
-    let head = Head {
-        status: StatusCode::OK,
-        headers: fields(usize::try_from(chunks.length()).unwrap()),
-        freshness: Freshness {
-            received_at: 0,
-            initial_age: 0,
-            fresh_until: 60_000,
-            always_validate: false,
-            never_stale: false,
-            immutable: false,
-            stale_while_revalidate: 0,
-            stale_if_error: 0,
-        },
-        epoch: Epoch {
-            sequence: 1,
-            number: 1,
-        },
-        address: "".into(),
-        tags: "".into(),
-        upstream_status: None,
-    };
+    let mut head = Head::sample(fields(usize::try_from(chunks.length()).unwrap()));
+    head.freshness.fresh_until = 60_000;
     Object::new(head, BodySource::Memory(chunks))
 }
 

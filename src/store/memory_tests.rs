@@ -1,6 +1,5 @@
 use super::*;
-use crate::{freshness::Freshness, store::Epoch};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use std::time::Duration;
 use tokio_test::{assert_ready, task::spawn};
 
@@ -15,27 +14,7 @@ fn head(announced: Option<u64>) -> Head {
     if let Some(length) = announced {
         headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    Head {
-        status: StatusCode::OK,
-        headers,
-        freshness: Freshness {
-            received_at: 0,
-            initial_age: 0,
-            fresh_until: 1000,
-            always_validate: false,
-            never_stale: false,
-            immutable: false,
-            stale_while_revalidate: 0,
-            stale_if_error: 0,
-        },
-        epoch: Epoch {
-            sequence: 0,
-            number: 1,
-        },
-        address: "a/b".into(),
-        tags: Box::default(),
-        upstream_status: None,
-    }
+    Head::sample(headers)
 }
 
 fn key(number: usize) -> CacheKey {

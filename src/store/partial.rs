@@ -143,44 +143,16 @@ impl ReadBody for Assembled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        body::{Chunks, ResponseBody},
-        epoch::Epoch,
-        freshness::Freshness,
-    };
+    use crate::body::{Chunks, ResponseBody};
     use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
+    use http::HeaderMap;
     use http_body_util::BodyExt;
     use proptest::prelude::*;
-
-    fn head() -> Head {
-        Head {
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            freshness: Freshness {
-                received_at: 0,
-                initial_age: 0,
-                fresh_until: 1000,
-                always_validate: false,
-                never_stale: false,
-                immutable: false,
-                stale_while_revalidate: 0,
-                stale_if_error: 0,
-            },
-            epoch: Epoch {
-                sequence: 1,
-                number: 1,
-            },
-            address: "a/b".into(),
-            tags: "".into(),
-            upstream_status: None,
-        }
-    }
 
     fn partial(length: u64) -> Partial {
         Partial {
             version: Version::random(),
-            head: head(),
+            head: Head::sample(HeaderMap::new()),
             length,
             extents: Vec::new(),
         }

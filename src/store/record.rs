@@ -196,6 +196,34 @@ impl Object {
     }
 }
 
+#[cfg(test)]
+impl Head {
+    /// Of a 200 with these fields, received at 0 and fresh until 1,000.
+    pub(crate) fn sample(headers: HeaderMap) -> Self {
+        Self {
+            status: StatusCode::OK,
+            headers,
+            freshness: Freshness {
+                received_at: 0,
+                initial_age: 0,
+                fresh_until: 1000,
+                always_validate: false,
+                never_stale: false,
+                immutable: false,
+                stale_while_revalidate: 0,
+                stale_if_error: 0,
+            },
+            epoch: Epoch {
+                sequence: 0,
+                number: 1,
+            },
+            address: "a/b".into(),
+            tags: Box::default(),
+            upstream_status: None,
+        }
+    }
+}
+
 /// Reads a complete body from elsewhere than memory.
 pub trait ReadBody: Send + Sync + 'static {
     /// Its length in bytes.
