@@ -45,11 +45,11 @@
 //! | `detail=no-room` | It is too large for the store, or the store is full of what is being written or sent. | A larger [`MemoryStore`](crate::MemoryStore), or a higher [`max_object`](crate::store::MemoryStoreBuilder::max_object). |
 //! | `detail=uncacheable` | The last answer for the key wasn't stored: for two minutes requests don't wait for each other. | Look at the `detail` of the first one. |
 //! | `detail=revalidated` | The inner service confirmed what is stored. | Nothing: that is what validators are for. |
-//! | `detail=stale-while-revalidate` | It is stale, and refreshed behind this answer. | Nothing. If it repeats for one key: the refresh fails, or takes long. |
+//! | `detail=stale-while-revalidate` | It is stale, and refreshed behind this answer, if there is room for another fetch. | Nothing. If it repeats for one key: the refresh takes long. |
 //! | `detail=stale-if-error` | It is stale, and stands in for an inner service that fails (`fwd-status`), or failed a moment ago. | Mend the inner service. [`stale_retry`](crate::CachePolicy::stale_retry) says when it is asked again. |
 //! | `detail=fetch-failed` | The inner service failed, panicked or took too long, and nothing could stand in. | Mend it; a `stale-if-error` in its responses bridges the gap; [`fetch_timeout`](crate::CacheCoreBuilder::fetch_timeout) is the longest wait. |
 //! | `detail=only-if-cached` | The request asks for a stored answer only, and there is none: a 504, and the inner service isn't asked. | Nothing. |
-//! | `detail=too-many-fetches` | As many fetches are under way as may be: this one runs alone and isn't stored. | Raise [`max_fetches`](crate::CacheCoreBuilder::max_fetches), or find out why the inner service is slow. |
+//! | `detail=too-many-fetches` | As many fetches are under way as may be: this one runs alone and isn't stored; or, without `fwd`, it waited as long as it may, and is a 503. | Raise [`max_fetches`](crate::CacheCoreBuilder::max_fetches), or find out why the inner service is slow. |
 
 use crate::{
     error::ConfigError,

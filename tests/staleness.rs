@@ -6,8 +6,8 @@ mod common;
 
 use common::*;
 use frontage::{
-    CacheCore, CacheLayer, CachePolicy, MemoryStore, clock::ManualClock, freshness::Forward,
-    status::Detail,
+    CacheCore, CacheLayer, CachePolicy, MemoryStore, cache::OverMaxFetches, clock::ManualClock,
+    freshness::Forward, status::Detail,
 };
 use http::{Request, StatusCode};
 use std::{
@@ -239,6 +239,94 @@ async fn who_waits_for_a_fetch_that_fails_gets_the_stale_answer_too() {
         }
         assert_eq!(setup.seen.count(), 2, "{retry:?}");
     }
+}
+
+/// Who leads says that nothing stale will do for it; that is its own wish.
+#[tokio::test]
+async fn who_follows_a_reload_that_fails_gets_the_stale_answer_too() {
+    for reload in ["no-cache", "max-age=0"] {
+        for (dead, cache_control) in [(503, "max-age=0"), (503, "no-store"), (0, "")] {
+            let (sender, receiver) = tokio::sync::watch::channel(false);
+            let count = Arc::new(AtomicUsize::new(0));
+            let setup = setup(move |_| {
+                let (mut receiver, count) = (receiver.clone(), count.clone());
+                async move {
+                    if count.fetch_add(1, Ordering::SeqCst) == 0 {
+                        return response(
+                            &[("cache-control", "max-age=10, stale-if-error=60")],
+                            "old",
+                        );
+                    }
+                    receiver.wait_for(|go| *go).await.unwrap();
+                    assert_ne!(dead, 0, "the origin panics");
+                    response_with(dead, &[("cache-control", cache_control)], channel().1)
+                }
+            });
+            ask(&setup.service, get("/a")).await;
+            setup.clock.advance(11 * SECOND);
+            let asking = |fields: &'static [(&str, &str)]| {
+                let service = setup.service.clone();
+                tokio::spawn(async move { ask(&service, request("GET", "/a", fields)).await })
+            };
+            let leader = match reload {
+                "no-cache" => asking(&[("cache-control", "no-cache")]),
+                _ => asking(&[("cache-control", "max-age=0")]),
+            };
+            until(|| setup.seen.count() == 2).await;
+            let followers: Vec<_> = (0..100).map(|_| asking(&[])).collect();
+            for _ in 0..300 {
+                tokio::task::yield_now().await;
+            }
+            sender.send_replace(true);
+            assert!(leader.await.unwrap().status >= 500);
+            for follower in followers {
+                let answer = follower.await.unwrap();
+                assert_eq!((answer.status, &answer.body[..]), (200, &b"old"[..]));
+                assert_eq!(answer.cache.detail(), Some(Detail::StaleIfError));
+            }
+            assert_eq!(setup.seen.count(), 2, "{reload} {dead} {cache_control}");
+            assert_eq!(
+                text(&setup).await.0,
+                200,
+                "and the origin isn't asked at once"
+            );
+            assert_eq!(setup.seen.count(), 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_shed_is_stood_in_for() {
+    let clock = ManualClock::at(NOW);
+    let core = CacheCore::builder(MemoryStore::new(1 << 20))
+        .clock(clock.clone())
+        .max_fetches(1)
+        .over_max_fetches(OverMaxFetches::Wait(Duration::ZERO))
+        .build()
+        .unwrap();
+    let seen = Seen::default();
+    let service = cached(CacheLayer::with_core(core), &seen, |request| async move {
+        if request.uri().path() == "/held" {
+            std::future::pending::<()>().await;
+        }
+        response(&[("cache-control", "max-age=10, stale-if-error=60")], "old")
+    });
+    ask(&service, get("/a")).await;
+    clock.advance(11 * SECOND);
+    let held = service.clone();
+    let held = tokio::spawn(async move { ask(&held, get("/held")).await });
+    until(|| seen.count() == 2).await;
+    let stale = ask(&service, get("/a")).await;
+    assert_eq!((stale.status, &stale.body[..]), (200, &b"old"[..]));
+    assert_eq!(stale.cache.detail(), Some(Detail::StaleIfError));
+    let shed = ask(&service, get("/b")).await;
+    assert_eq!(shed.status, 503);
+    assert_eq!(
+        shed.header("cache-status"),
+        Some("frontage; detail=too-many-fetches")
+    );
+    assert_eq!(seen.count(), 2);
+    held.abort();
 }
 
 #[tokio::test]

@@ -82,9 +82,13 @@ impl<St: Store> Asked<St> {
     ) -> Option<Response<ResponseBody<B>>> {
         match found {
             Found::Usable(object) => Some(self.answer(object, None)),
-            Found::Refresh(object, _) => {
-                Some(self.answer(object, Some(Detail::StaleWhileRevalidate)))
-            }
+            Found::Refresh(object, _) => Some(self.answer(
+                object,
+                Some(match self.is_failing() {
+                    true => Detail::StaleIfError,
+                    false => Detail::StaleWhileRevalidate,
+                }),
+            )),
             Found::Validate(object, _, _)
                 if (just_failed || self.is_failing()) && self.may_stand_in(object) =>
             {

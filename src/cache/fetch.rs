@@ -262,6 +262,8 @@ impl<St: Store> Sent<St> {
         if lasting {
             self.shared().mark_uncacheable(self.storing.key());
         }
+        let policy = self.settings().policy.freshness();
+        let is_failure = policy.is_failure(response.status());
         let mut response = response.map(ResponseBody::inner);
         let status = CacheStatus {
             detail: Some(detail),
@@ -272,6 +274,8 @@ impl<St: Store> Sent<St> {
         let outcome = move || {
             if again {
                 Outcome::Again
+            } else if is_failure {
+                Outcome::FailedAlone(detail)
             } else {
                 Outcome::Uncacheable(detail)
             }

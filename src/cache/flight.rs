@@ -64,6 +64,8 @@ pub(super) enum Outcome {
     Shared(Arc<SharedAnswer>, Option<OnItsWay>),
     /// The answer can't be shared, and neither can the next.
     Uncacheable(Detail),
+    /// The origin failed, by an answer that can't be shared.
+    FailedAlone(Detail),
     /// What answers may be in the store now, for whom it is; or the answer was for the leader's request only.
     Again,
     /// The origin failed, and what is stored stale stands in where it may.

@@ -66,6 +66,7 @@ where
         let came_at = self.asked.core.shared().invalidations.epoch().number;
         let mut overtaken = 0;
         let mut just_failed = false;
+        let mut uncacheable = None;
         let mut room_until = None;
         for _ in 0..MAX_FLIGHTS {
             // What only its own viewer may get refreshes nothing for others.
@@ -94,6 +95,9 @@ where
                     &self.asked.settings,
                     &self.asked.key,
                 ));
+            }
+            if let Some(detail) = uncacheable {
+                return self.alone(found, forward, Some(detail)).await;
             }
             if let Some(detail) = self.asked.must_go_alone() {
                 return self.alone(found, forward, detail).await;
@@ -146,6 +150,11 @@ where
                     return self.alone(found, forward, None).await;
                 }
                 Ok(Some(Outcome::Shared(answer, body))) => {
+                    if policy.freshness().is_failure(answer.status)
+                        && let Some(stale) = self.asked.at_hand(&found, true)
+                    {
+                        return Ok(stale);
+                    }
                     if let Some(epoch) = self.asked.overtaken(&answer, came_at) {
                         // Fetched anew, together with those that came after the invalidation, too.
                         overtaken = epoch;
@@ -171,20 +180,10 @@ where
                         (_, None) => return self.alone(found, forward, None).await,
                     }
                 }
-                Ok(Some(Outcome::Uncacheable(detail))) => {
-                    let (found, _) = self
-                        .asked
-                        .look_up(LookUp::again(
-                            &self.asked.core.shared().store,
-                            &self.asked.key,
-                        ))
-                        .await;
-                    if let Found::Usable(object) = &found {
-                        return Ok(self.asked.answer(object, None));
-                    }
-                    return self.alone(found, forward, Some(detail)).await;
-                }
                 Ok(Some(Outcome::Failed(status))) => {
+                    if let Some(answer) = self.asked.at_hand(&found, true) {
+                        return Ok(answer);
+                    }
                     let said = CacheStatus {
                         collapsed: true,
                         ..CacheStatus::forwarded(forward)
@@ -200,6 +199,11 @@ where
                 // What answers is in the store now, or the answer was for the leader alone, or the leader is gone.
                 Ok(Some(Outcome::Again) | None) => {}
                 Ok(Some(Outcome::StandIn)) => just_failed = true,
+                Ok(Some(Outcome::Uncacheable(detail))) => uncacheable = Some(detail),
+                Ok(Some(Outcome::FailedAlone(detail))) => {
+                    just_failed = true;
+                    uncacheable = Some(detail);
+                }
             }
             (found, variant) = self
                 .asked
@@ -221,13 +225,15 @@ where
         let detail = Detail::TooManyFetches;
         match self.asked.core.shared().limits.over_max_fetches {
             OverMaxFetches::PassThrough => self.alone(found, forward, Some(detail)).await,
-            OverMaxFetches::Wait(_) => Ok(respond::failure(
-                &self.asked.settings,
-                &self.asked.key,
-                StatusCode::SERVICE_UNAVAILABLE,
-                CacheStatus::forwarded(forward),
-                detail,
-            )),
+            OverMaxFetches::Wait(_) => {
+                // An error of our own, for which something stale stands in as for one of the origin's.
+                let stale = self.asked.at_hand(&found, true);
+                let (settings, key) = (&self.asked.settings, &self.asked.key);
+                let code = StatusCode::SERVICE_UNAVAILABLE;
+                Ok(stale.unwrap_or_else(|| {
+                    respond::failure(settings, key, code, CacheStatus::NEITHER, detail)
+                }))
+            }
         }
     }
 

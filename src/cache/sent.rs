@@ -90,8 +90,9 @@ impl<St: Store> Sent<St> {
         self.conditioned
     }
 
-    /// The stale answer that stands in after a failure: a status of the origin's, or none at all. `None` where there is no
-    /// failure, or nothing that may be used so. Then the origin isn't asked again at once.
+    /// The stale answer that stands in after a failure: a status of the origin's, or none at all. After one, the origin isn't
+    /// asked again at once by those whom something stale will do. `None` where there is no
+    /// failure, or nothing that may be used so.
     pub(super) fn stand_in<B>(
         &self,
         answered: Option<StatusCode>,
@@ -102,9 +103,9 @@ impl<St: Store> Sent<St> {
             shared.failing.lift(key);
             return None;
         }
-        let (object, _) = self.there.as_ref()?;
         let now = shared.clock.now();
         shared.failing.mark(key, now, policy.retry_after(answered));
+        let (object, _) = self.there.as_ref()?;
         if !may_stand_in(self.core(), settings, &self.viewer(), object, now) {
             return None;
         }

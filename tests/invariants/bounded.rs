@@ -201,7 +201,7 @@ async fn bounded_in_fetches_and_the_rest_are_shed_where_that_is_asked_for() {
     let began = tokio::time::Instant::now();
     let shed = ask(&service, get("/b")).await;
     assert!(began.elapsed().is_zero());
-    let said = "frontage; fwd=uri-miss; detail=too-many-fetches";
+    let said = "frontage; detail=too-many-fetches";
     assert_eq!(
         (shed.status, shed.header("cache-status")),
         (503, Some(said))
