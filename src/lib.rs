@@ -48,7 +48,7 @@ pub mod store;
 mod sync;
 
 pub use body::ResponseBody;
-pub use cache::{Cache, CacheCore, CacheCoreBuilder, CacheLayer};
+pub use cache::{Cache, CacheCore, CacheCoreBuilder, CacheLayer, OverMaxFetches};
 pub use error::{BodyError, ConfigError};
 pub use policy::{CachePolicy, RangeMiss};
 pub use status::CacheStatus;

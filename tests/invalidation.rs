@@ -470,6 +470,34 @@ async fn what_is_fetched_alone_over_an_invalidation_is_not_stored() {
     }
 }
 
+/// By its head it is known that it won't be.
+#[tokio::test]
+async fn what_is_invalidated_before_its_head_is_not_said_to_be_stored() {
+    for credentials in [&[][..], &[("cookie", "a=b")]] {
+        let gate = Arc::new(tokio::sync::Semaphore::new(0));
+        let edge = Edge::new(CachePolicy::default(), 1 << 20, {
+            let gate = gate.clone();
+            move |_| {
+                let gate = gate.clone();
+                async move {
+                    gate.acquire().await.unwrap().forget();
+                    response(&[("cache-control", "public, max-age=60")], "x")
+                }
+            }
+        });
+        let service = edge.service.clone();
+        let asking =
+            tokio::spawn(
+                async move { ask(&service, request("GET", "http://h/a", credentials)).await },
+            );
+        until(|| edge.seen.count() == 1).await;
+        edge.path("/a");
+        gate.add_permits(2);
+        assert!(!asking.await.unwrap().cache.is_stored());
+        assert!(edge.ask("http://h/a").await.cache.is_stored());
+    }
+}
+
 /// What a soft one covers while it is fetched is kept as stale.
 #[tokio::test]
 async fn what_is_fetched_over_a_soft_one_is_stale() {

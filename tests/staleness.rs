@@ -640,3 +640,76 @@ async fn an_error_to_one_who_insists_does_not_take_the_place_of_what_others_get(
         assert_eq!((kept.status, kept.cache.is_hit()), (503, true));
     }
 }
+
+/// An origin that takes 1.2 s for each answer, all of which it lets go at once.
+fn slow(cache_control: &'static str) -> (Setup, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let count = Arc::new(AtomicUsize::new(0));
+    let setup = setup({
+        let gate = gate.clone();
+        move |_| {
+            let (gate, number) = (gate.clone(), count.fetch_add(1, Ordering::SeqCst));
+            async move {
+                gate.acquire().await.unwrap().forget();
+                response(&[("cache-control", cache_control)], format!("{number}"))
+            }
+        }
+    });
+    (setup, gate)
+}
+
+const SLOW: Duration = Duration::from_millis(1200);
+
+#[tokio::test]
+async fn what_comes_so_late_that_it_is_stale_is_kept_for_its_windows() {
+    for (cache_control, detail) in [
+        (
+            "max-age=1, stale-while-revalidate=30",
+            Detail::StaleWhileRevalidate,
+        ),
+        (
+            "max-age=0, stale-while-revalidate=30",
+            Detail::StaleWhileRevalidate,
+        ),
+    ] {
+        let (setup, gate) = slow(cache_control);
+        let service = setup.service.clone();
+        let first = tokio::spawn(async move { ask(&service, get("/a")).await });
+        until(|| setup.seen.count() == 1).await;
+        setup.clock.advance(SLOW);
+        gate.add_permits(1);
+        assert!(first.await.unwrap().cache.is_stored());
+        let stale = ask(&setup.service, get("/a")).await;
+        assert_eq!(
+            (&stale.body[..], stale.cache.detail()),
+            (&b"0"[..], Some(detail))
+        );
+        gate.add_permits(1);
+        until(|| setup.seen.count() == 2).await;
+    }
+}
+
+/// Those who waited for it can have none that is fresher; it isn't kept, and says nothing against the next.
+#[tokio::test]
+async fn what_comes_so_late_that_it_is_stale_answers_those_who_waited() {
+    let (setup, gate) = slow("max-age=1");
+    for round in 0..3 {
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            let service = setup.service.clone();
+            asking.spawn(async move { ask(&service, get("/a")).await });
+        }
+        until(|| setup.seen.count() == round + 1).await;
+        for _ in 0..300 {
+            tokio::task::yield_now().await;
+        }
+        setup.clock.advance(SLOW);
+        gate.add_permits(1);
+        while let Some(answer) = asking.join_next().await {
+            let answer = answer.unwrap();
+            assert_eq!(answer.body, format!("{round}").into_bytes());
+            assert!(!answer.cache.is_stored());
+        }
+        assert_eq!(setup.seen.count(), round + 1, "one request each time");
+    }
+}

@@ -107,16 +107,20 @@ impl<St: Store> Asked<St> {
     /// Whether an answer under way isn't for this request, which came at `came`: it is judged as what is stored is, but that
     /// what was fetched since is as new as any.
     pub(super) fn is_not_for_this(&self, answer: &SharedAnswer, came: u64) -> bool {
-        let Some(stored) = &answer.freshness else {
-            return self.facts.has_credentials();
+        let waited = answer.received_at >= came;
+        let stored = match (&answer.on_time, &answer.freshness) {
+            (Some(on_time), _) if waited => on_time,
+            (_, Some(stored)) => stored,
+            (Some(_), None) => return true,
+            (None, None) => return self.facts.has_credentials(),
         };
         let now = self.core.shared().clock.now();
         let policy = self.settings.policy.freshness();
         let asked = &self.facts.directives;
         let is_reload = self.facts.asks_to_reload() || asked.max_age == DeltaSeconds::Seconds(0);
         match freshness::assess(stored, &self.facts, policy, now) {
-            Verdict::Fresh => false,
-            _ => !(is_reload && stored.is_fresh(now) && answer.received_at >= came),
+            Verdict::Fresh | Verdict::Stale | Verdict::StaleWhileRevalidate => false,
+            _ => !(is_reload && stored.is_fresh(now) && waited),
         }
     }
 

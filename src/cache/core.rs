@@ -129,9 +129,10 @@ pub enum OverMaxFetches {
     /// It goes to the inner service alone, and its answer isn't stored.
     #[default]
     PassThrough,
-    /// It waits for another fetch to end, for at most so long; then it gets a 503. So the refill after a large invalidation
-    /// is held, too. First come, first served; those who wait for the same thing share one fetch. Zero: a 503 at once. What runs alone (ranges, requests with credentials, keys that are known not to be
-    /// stored) isn't counted and doesn't wait.
+    /// It waits for another fetch to end, for at most so long; then it gets a 503, or something stale that may stand in
+    /// for that. So the refill after a large invalidation is held, too. First come, first served; those who wait for the same
+    /// thing share one fetch. Zero: a 503 at once. What runs alone isn't counted and doesn't wait: ranges, requests with
+    /// credentials, keys that are known not to be stored, and those who waited for another's fetch for `collapse_timeout`.
     Wait(Duration),
 }
 
@@ -187,7 +188,8 @@ impl<St: Store> CacheCoreBuilder<St> {
         self
     }
 
-    /// How long a request waits for another's fetch to reach its head before it goes alone; and how long a body may stand
+    /// How long a request waits for another's fetch to reach its head before it goes alone, as all do that have waited as long
+    /// (nginx's `proxy_cache_lock_timeout`): let it be longer than the inner service may take; and how long a body may stand
     /// still before nobody else joins it. Default: 30 s.
     #[must_use]
     pub fn collapse_timeout(mut self, timeout: Duration) -> Self {
@@ -210,7 +212,7 @@ impl<St: Store> CacheCoreBuilder<St> {
     }
 
     /// How many fetches may be under way that others join. Default: 1,024. What becomes of further requests says
-    /// [`over_max_fetches`](Self::over_max_fetches).
+    /// [`over_max_fetches`](Self::over_max_fetches); refreshes behind a stale answer are left to a later one.
     #[must_use]
     pub fn max_fetches(mut self, fetches: usize) -> Self {
         self.max_fetches = fetches;

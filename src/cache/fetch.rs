@@ -188,6 +188,7 @@ impl<St: Store> Sent<St> {
             status: code,
             received_at: self.shared().clock.now(),
             freshness: None,
+            on_time: None,
             stored: false,
             detail: None,
             vary: storing.variant_of(&fields),
@@ -212,7 +213,12 @@ impl<St: Store> Sent<St> {
                 return self.carry(waiting, None, answer, response).await;
             }
             Err(refusal) => {
-                return self.hand_over(waiting, response, Detail::NotStored(refusal));
+                answer.on_time = self.on_time(refusal, code, &answer.headers);
+                if is_head || answer.on_time.is_none() {
+                    return self.hand_over(waiting, response, Detail::NotStored(refusal));
+                }
+                answer.detail = Some(Detail::NotStored(refusal));
+                return self.carry(waiting, None, answer, response).await;
             }
         };
         answer.freshness = Some(accepted.freshness);
@@ -231,6 +237,9 @@ impl<St: Store> Sent<St> {
             return self.hand_over(waiting, response, Detail::NoRoom);
         };
         if !usable {
+            answer.on_time = storing.on_time(code, &answer.headers);
+        }
+        if !usable && answer.on_time.is_none() {
             // Stored, to be confirmed at each use: whoever waits has to ask, too.
             waiting
                 .others
@@ -238,9 +247,10 @@ impl<St: Store> Sent<St> {
             waiting.others.close();
             self.shared().mark_uncacheable(storing.key());
         }
-        let storage = Some(storage).filter(Storage::keeps);
+        let keeps = storage.keeps();
+        let storage = Some(storage).filter(|_| keeps && !storing.is_gone(&answer.headers));
         answer.stored = storage.is_some();
-        if storage.is_none() {
+        if !keeps {
             answer.detail = Some(Detail::NoRoom);
         }
         self.carry(waiting, storage, answer, response).await;
@@ -255,7 +265,7 @@ impl<St: Store> Sent<St> {
         let (again, lasting) = match detail {
             Detail::NotStored(refusal) => (
                 refusal.is_of_request(),
-                freshness::is_lasting(refusal, self.storing.facts(), response.status()),
+                self.is_lasting(refusal, response.status(), response.headers()),
             ),
             _ => (false, true),
         };
@@ -323,12 +333,13 @@ impl<St: Store> Sent<St> {
         let (parts, body) = response.into_parts();
         let opener = sink.opener();
         let for_leader = OnItsWay::open(&opener).unwrap_or_else(OnItsWay::absent);
+        let is_late = answer.on_time.is_some();
         let answer = Arc::new(answer);
         let to_leader = self.answer(&answer, Response::from_parts(parts, for_leader));
         let Waiting { mut others, leader } = waiting;
         // Each who waits gets its reader now, before a window moves.
         others.land(move || Outcome::Shared(answer.clone(), OnItsWay::open(&opener)));
-        if !sink.stores() {
+        if !sink.stores() || is_late {
             others.close();
         }
         drop(leader.send(Ok(to_leader)));

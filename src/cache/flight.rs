@@ -83,6 +83,8 @@ pub(super) struct SharedAnswer {
     pub(super) received_at: u64,
     /// Where it may be stored.
     pub(super) freshness: Option<Freshness>,
+    /// Its times for those who waited for it, where it took so long that it is stale for all others.
+    pub(super) on_time: Option<Freshness>,
     pub(super) stored: bool,
     pub(super) detail: Option<Detail>,
     /// Which requests it is for.

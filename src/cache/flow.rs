@@ -15,7 +15,7 @@ use crate::{
     coalesce::Joined,
     error::BoxError,
     forward,
-    freshness::{self, Forward},
+    freshness::Forward,
     key::VariantKey,
     policy::RangeMiss,
     status::{CacheStatus, Detail},
@@ -342,7 +342,9 @@ where
         }
         let (mut fields, judged) = sent.judge(&mut response).await;
         let storing = &sent.storing;
-        let may_store = *storing.method() == Method::GET && detail != Some(Detail::TooManyFetches);
+        let may_store = *storing.method() == Method::GET
+            && detail != Some(Detail::TooManyFetches)
+            && !storing.is_gone(&fields);
         let mut status = CacheStatus {
             detail,
             ttl: judged
@@ -366,7 +368,7 @@ where
                 status.detail = status.detail.or(refused);
             }
             Err(refusal) => {
-                if freshness::is_lasting(*refusal, &facts, code) {
+                if sent.is_lasting(*refusal, code, &fields) {
                     core.shared().mark_uncacheable(storing.key());
                 }
                 status.detail = status.detail.or(Some(Detail::NotStored(*refusal)));
@@ -374,6 +376,9 @@ where
             Ok(_) => {}
         }
         status.stored = tee.is_some();
+        if status.stored && status.detail == Some(Detail::Uncacheable) {
+            status.detail = None;
+        }
         let mut response = response.map(|body| match tee {
             Some(tee) => ResponseBody::teed(body, tee),
             None => ResponseBody::inner(body),

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     body::ResponseBody,
     conditional,
-    freshness::{Forward, Refusal},
+    freshness::{self, Forward, Freshness, Refusal},
     headers::remove_hop_by_hop,
     status::{CacheStatus, Detail},
     store::{Object, Part, Store},
@@ -147,6 +147,28 @@ impl<St: Store> Sent<St> {
         let viewer = self.viewer();
         let answer = respond::stored(self.settings(), &viewer, &confirmed.object, now, status);
         Some((answer, confirmed.shareable))
+    }
+
+    /// Whether the next answer for the key won't be stored either.
+    pub(super) fn is_lasting(
+        &self,
+        refusal: Refusal,
+        code: StatusCode,
+        fields: &HeaderMap,
+    ) -> bool {
+        freshness::is_lasting(refusal, self.storing.facts(), code)
+            && self.on_time(refusal, code, fields).is_none()
+    }
+
+    /// The times of a response that isn't stored only because it took so long to come.
+    pub(super) fn on_time(
+        &self,
+        refusal: Refusal,
+        code: StatusCode,
+        fields: &HeaderMap,
+    ) -> Option<Freshness> {
+        let is_stale = refusal == Refusal::Stale;
+        is_stale.then(|| self.storing.on_time(code, fields))?
     }
 
     /// The end-to-end fields of a response, and whether it may be stored. (A shared borrow would ask the body to be `Sync`.)

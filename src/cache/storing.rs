@@ -132,6 +132,13 @@ impl<St: Store> Storing<St> {
         name.map_or_else(Box::default, |name| tags_of(response, name))
     }
 
+    /// Whether a response was invalidated while it was on its way.
+    pub(super) fn is_gone(&self, response: &HeaderMap) -> bool {
+        let tags = self.tags(response);
+        let invalidations = &self.shared().invalidations;
+        invalidations.is_gone(&self.address, &tags, self.epoch())
+    }
+
     /// The request's fields.
     pub(super) fn request(&self) -> &HeaderMap {
         &self.request
@@ -140,6 +147,23 @@ impl<St: Store> Storing<St> {
     /// Judges a response by its fields without hop-by-hop ones. A `HEAD` is judged as the `GET` that it stands for.
     pub(super) fn judge(
         &self,
+        status: StatusCode,
+        response: &HeaderMap,
+    ) -> Result<Accepted, Refusal> {
+        self.judge_since(self.requested_at, status, response)
+    }
+
+    /// The times of a response that is stale only since it took so long to come: those who waited for it can have none that is
+    /// fresher.
+    pub(super) fn on_time(&self, status: StatusCode, response: &HeaderMap) -> Option<Freshness> {
+        let now = self.shared().clock.now();
+        let accepted = self.judge_since(now, status, response).ok()?;
+        accepted.usable.then_some(accepted.freshness)
+    }
+
+    fn judge_since(
+        &self,
+        requested_at: u64,
         status: StatusCode,
         response: &HeaderMap,
     ) -> Result<Accepted, Refusal> {
@@ -154,11 +178,11 @@ impl<St: Store> Storing<St> {
             request: &self.facts,
             status,
             response,
-            requested_at: self.requested_at,
+            requested_at,
             received_at,
         };
         let Storable { freshness, without } = freshness::storable(&exchange, policy)?;
-        let usable = freshness.is_fresh(received_at) && !freshness.always_validate;
+        let usable = freshness.is_usable(received_at);
         Ok(Accepted {
             freshness,
             usable,

@@ -53,6 +53,12 @@ impl Freshness {
         }
     }
 
+    /// Whether it may be used at once, without a word to the origin or with one behind the answer.
+    pub(crate) fn is_usable(&self, now: u64) -> bool {
+        (self.is_fresh(now) && !self.always_validate)
+            || self.is_usable_stale(self.stale_while_revalidate, now)
+    }
+
     /// The same for what became stale at a moment, if it hadn't before.
     pub(crate) fn stale_since(&self, moment: u64) -> Self {
         Self {

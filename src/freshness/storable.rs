@@ -214,8 +214,15 @@ fn storable_rfc(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Sto
         stale_while_revalidate,
         stale_if_error,
     };
-    let usable = freshness.is_fresh(exchange.received_at) && !freshness.always_validate;
-    if !usable && !has_validator(response) {
+    // One that is stale when it comes is of use within its windows, if it had a lifetime or states a window itself.
+    let has_window = lifetime > 0
+        || said.stale_while_revalidate.is_present()
+        || said.stale_if_error.is_present();
+    let window = stale_while_revalidate.max(stale_if_error);
+    let usable = freshness.is_usable(exchange.received_at)
+        || freshness.is_usable_stale(window, exchange.received_at);
+    let is_of_use = (usable && has_window) || has_validator(response);
+    if !is_of_use {
         return Err(if explicit.is_none() {
             Refusal::NoLifetime
         } else {

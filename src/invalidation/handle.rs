@@ -44,6 +44,8 @@ impl Invalidator {
     /// Waits until an invalidation is complete: all fetches of this core that began before it have ended, bodies that are being stored included,
     /// and all subscribers have acknowledged it. From then on nothing that was fetched before reaches anybody new.
     ///
+    /// As long as a body that is being stored stands still, it isn't: wrap it in a time-out where the inner service has none.
+    ///
     /// For one that this core neither issued nor remembers to have applied, that is: all that it was fetching just now.
     pub async fn completed(&self, issued: &Issued) {
         let number = self.0.number_of(issued);

@@ -526,7 +526,7 @@ impl Cache {
                 // Choice: what must be confirmed at each use isn't worth waiting for; a mark isn't lengthened for that.
                 if usable {
                     self.unmark(&key);
-                } else if !alone {
+                } else if !alone && !self.is_late(&exchange) {
                     self.mark(&key, received_at);
                 }
             }
@@ -534,7 +534,15 @@ impl Cache {
                 // Choice (`freshness::is_lasting`).
                 let special =
                     range || matches!(response.status, 100..=199 | 206 | 304 | 416 | 500..=599);
-                if refusal == Refusal::Response && !special {
+                let exchange = Exchange {
+                    method: "GET",
+                    request,
+                    status: response.status,
+                    fields: &response.fields,
+                    requested_at,
+                    received_at,
+                };
+                if refusal == Refusal::Response && !special && !self.is_late(&exchange) {
                     self.mark(&key, received_at);
                 }
             }
@@ -621,17 +629,49 @@ impl Cache {
             None => return Err(Refusal::Response),
         };
         // Choice (`Refusal::Stale`): what can be neither used nor validated isn't kept.
-        let usable = lifetime > initial_age(exchange) && said.no_cache != Scope::Whole;
+        let [usable, stands_in] = self.uses(exchange, lifetime);
+        let states_window = said.stale_while_revalidate != Seconds::Absent
+            || said.stale_if_error != Seconds::Absent;
+        let of_use = (usable || stands_in) && (lifetime > 0 || states_window);
         let validator = fields.has("etag") || fields.date("last-modified").is_some();
-        match usable || validator {
+        match of_use || validator {
             true => Ok(lifetime),
             false => Err(Refusal::Response),
         }
     }
 
+    /// Whether a response may be used at once when it has come, as it is or while it is refreshed; and in place of an error.
+    fn uses(&self, exchange: &Exchange<'_>, lifetime: u64) -> [bool; 2] {
+        let said = Said::of(exchange.fields);
+        let age = initial_age(exchange);
+        if said.no_cache == Scope::Whole {
+            return [false; 2];
+        }
+        let may_be_stale =
+            self.profile.staleness && !is_error(exchange.status) && !said.forbids_stale();
+        let stale_for = age.saturating_sub(lifetime);
+        let window = |window| may_be_stale && within(window, stale_for);
+        let fresh = lifetime > age;
+        [
+            fresh || window(said.stale_while_revalidate),
+            fresh || window(said.stale_if_error),
+        ]
+    }
+
+    /// Choice (`Sent::on_time`): what is stale only since it took so long to come says nothing of the next answer.
+    fn is_late(&self, exchange: &Exchange<'_>) -> bool {
+        let on_time = Exchange {
+            requested_at: exchange.received_at,
+            ..*exchange
+        };
+        self.storable(&on_time)
+            .is_ok_and(|lifetime| self.uses(&on_time, lifetime)[0])
+    }
+
     /// Stores a response. Gives whether it answers others without being validated.
     fn store(&mut self, exchange: &Exchange<'_>, lifetime: u64, body: String) -> bool {
-        self.insert(Stored::new(exchange, lifetime, body))
+        self.insert(Stored::new(exchange, lifetime, body));
+        self.uses(exchange, lifetime)[0]
     }
 
     /// RFC 9111 sections 3.3 and 3.4: keeps the part that a 206 brings, with those that it can be combined with.
@@ -659,6 +699,7 @@ impl Cache {
         let Ok(lifetime) = self.storable(&exchange) else {
             return false;
         };
+        let usable = self.uses(&exchange, lifetime)[0];
         let mut new = Stored::new(&exchange, lifetime, MISSING.repeat(length));
         new.body.replace_range(part.clone(), &response.body);
         new.parts = Some(vec![part]);
@@ -681,16 +722,15 @@ impl Cache {
             self.stored.remove(at);
         }
         let key = new.key.clone();
-        if self.insert(new) {
+        self.insert(new);
+        if usable {
             self.unmark(&key);
         }
         true
     }
 
-    /// Puts a response in its place. Gives whether it answers others without being validated.
-    fn insert(&mut self, new: Stored) -> bool {
-        let usable =
-            new.lifetime > new.initial_age && Said::of(&new.fields).no_cache != Scope::Whole;
+    /// Puts a response in its place.
+    fn insert(&mut self, new: Stored) {
         // Choice (`store::Record`): under a key there is one response without `Vary`, or a list of variants.
         self.stored.retain(|old| {
             let both_vary = !(old.vary.is_empty() || new.vary.is_empty());
@@ -699,7 +739,6 @@ impl Cache {
             old.key != new.key || (both_vary && !same_variant)
         });
         self.stored.insert(0, new);
-        usable
     }
 
     /// RFC 9111 sections 3.2, 4.3.3 and 4.3.4: a 304 for what is stored.
@@ -746,9 +785,7 @@ impl Cache {
         match judged {
             Ok(_) => {
                 status.stored = true;
-                let usable = updated.lifetime > updated.initial_age
-                    && Said::of(&merged).no_cache != Scope::Whole;
-                match usable {
+                match self.uses(&exchange, updated.lifetime)[0] {
                     true => self.unmark(&old.key),
                     false => self.mark(&old.key, received_at),
                 }
