@@ -73,6 +73,12 @@ impl Charge {
         self.bytes
     }
 
+    /// This and another as one.
+    pub(crate) fn and(mut self, mut other: Self) -> Self {
+        self.bytes += std::mem::take(&mut other.bytes);
+        self
+    }
+
     /// A copy of `chunk` of its exact size, charged until its last holder drops it: a viewer that still
     /// sends an evicted body counts.
     pub(crate) fn copy(self, chunk: &[u8]) -> Bytes {

@@ -4,6 +4,7 @@ use super::{
     BodySource, Expected, Head, Object, Part, Record, Store, StoreError, StoreWriter, WriteRefused,
     Written,
     ledger::{Charge, Ledger},
+    record::{compact, size_of_fields},
 };
 use crate::{
     body::{Chunks, OpenBody},
@@ -405,7 +406,8 @@ impl MemoryStore {
             Record::Object(object) => {
                 let mut head = object.head().clone();
                 head.compact();
-                let charge = self.0.reserve(slot.size() + head.size() + ENTRY_OVERHEAD)?;
+                let size = head.size() + ENTRY_OVERHEAD + size_of_trailers(object.body());
+                let charge = self.0.reserve(slot.size() + size)?;
                 let weight = charge.bytes() + object.body().length();
                 let object = Object::charged(object.version(), head, object.body().clone(), charge);
                 Entry {
@@ -415,12 +417,14 @@ impl MemoryStore {
                 }
             }
             Record::Partial(partial) => {
+                let mut partial = Arc::unwrap_or_clone(partial);
+                partial.head.compact();
                 let list = size_of_val(partial.extents.as_slice()) as u64;
                 let size = partial.head.size() + ENTRY_OVERHEAD + list;
                 let charge = self.0.reserve(slot.size() + size)?;
                 let weight = charge.bytes();
                 Entry {
-                    record: Some(Record::Partial(partial)),
+                    record: Some(Record::Partial(Arc::new(partial))),
                     weight,
                     _charge: Some(Arc::new(charge)),
                 }
@@ -440,6 +444,13 @@ impl MemoryStore {
                 }
             }
         })
+    }
+}
+
+fn size_of_trailers(body: &BodySource) -> u64 {
+    match body {
+        BodySource::Memory(chunks) => chunks.trailers().map_or(0, size_of_fields),
+        BodySource::Elsewhere(_) => 0,
     }
 }
 
@@ -486,6 +497,17 @@ impl MemoryWriter {
         self.charged += charge.bytes();
         self.fill.push(charge.copy(chunk));
         true
+    }
+
+    /// Without room for the trailers, nothing is kept: a body that came with them isn't stored without.
+    fn charge_for(&mut self, trailers: &HeaderMap) {
+        let Some(kept) = self.kept.take() else {
+            return;
+        };
+        if let Some(charge) = self.store.0.reserve(size_of_fields(trailers)) {
+            let charge = kept.charge.and(charge);
+            self.kept = Some(Kept { charge, ..kept });
+        }
     }
 
     /// The chunks in their final form: a body that dribbled in is joined, if there is room for the copy.
@@ -554,6 +576,11 @@ impl StoreWriter for MemoryWriter {
         _cx: &mut Context<'_>,
         trailers: Option<&HeaderMap>,
     ) -> Poll<Result<Option<Object>, StoreError>> {
+        let mut trailers = trailers.cloned();
+        if let Some(trailers) = &mut trailers {
+            compact(trailers);
+            self.charge_for(trailers);
+        }
         let chunks = if self.kept.is_some() {
             self.chunks()
         } else {
@@ -561,7 +588,7 @@ impl StoreWriter for MemoryWriter {
         };
         let object = self.kept.take().map(|Kept { slot, head, charge }| {
             let weight = charge.bytes() + self.charged;
-            let body = BodySource::Memory(Chunks::new(chunks, trailers.cloned()));
+            let body = BodySource::Memory(Chunks::new(chunks, trailers.clone()));
             let object = Object::charged(super::Version::random(), head, body, charge);
             let entry = Entry {
                 record: Some(Record::Object(object.clone())),
@@ -574,7 +601,7 @@ impl StoreWriter for MemoryWriter {
             object
         });
         // Readers see the end only once the object is there: who comes now finds it.
-        self.fill.finish(trailers.cloned());
+        self.fill.finish(trailers);
         Poll::Ready(Ok(object))
     }
 

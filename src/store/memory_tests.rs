@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::{Extent, Partial, Version};
 use http::{HeaderValue, header};
 use std::time::Duration;
 use tokio_test::{assert_ready, task::spawn};
@@ -27,8 +28,12 @@ fn write(writer: &mut MemoryWriter, chunk: &Bytes) -> Poll<Written> {
         .map(Result::unwrap)
 }
 
-fn commit(mut writer: MemoryWriter) -> Option<Object> {
-    assert_ready!(spawn(()).enter(|cx, _| writer.poll_commit(cx, None))).unwrap()
+fn commit(writer: MemoryWriter) -> Option<Object> {
+    commit_with(writer, None)
+}
+
+fn commit_with(mut writer: MemoryWriter, trailers: Option<&HeaderMap>) -> Option<Object> {
+    assert_ready!(spawn(()).enter(|cx, _| writer.poll_commit(cx, trailers))).unwrap()
 }
 
 fn get(store: &MemoryStore, key: &CacheKey) -> Option<Object> {
@@ -285,4 +290,87 @@ fn a_store_without_room_for_a_head_passes_on() {
         Poll::Ready(Written::Passed)
     );
     assert!(commit(writer).is_none());
+}
+
+/// A field whose value is a slice of a connection's buffer, and whether something still holds that.
+fn sliced() -> (HeaderMap, impl Fn() -> bool) {
+    struct Buffer {
+        bytes: Vec<u8>,
+        _token: Arc<()>,
+    }
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    let token = Arc::new(());
+    let buffer = Bytes::from_owner(Buffer {
+        bytes: vec![b'x'; 1 << 20],
+        _token: token.clone(),
+    });
+    let mut fields = HeaderMap::new();
+    let value = HeaderValue::from_maybe_shared(buffer.slice(0..3)).unwrap();
+    fields.insert(header::ETAG, value);
+    (fields, move || Arc::strong_count(&token) > 1)
+}
+
+#[test]
+fn nothing_that_is_kept_holds_a_buffer_of_the_connection() {
+    let store = MemoryStore::new(8 << 20);
+    let (fields, is_held) = sliced();
+    assert!(is_held());
+    let partial = Partial {
+        version: Version::random(),
+        head: Head::sample(fields),
+        length: 10,
+        extents: vec![Extent { id: 1, bytes: 0..1 }],
+    };
+    let record = Some(Record::Partial(Arc::new(partial)));
+    let swap = store.swap(&key(1), Part::Index, Expected::Anything, record);
+    assert!(tokio_test::block_on(swap).unwrap());
+    assert!(!is_held());
+
+    let (fields, is_held) = sliced();
+    let writer = store.writer(&key(2), Part::Index, Head::sample(fields), WINDOW);
+    assert!(commit(writer.unwrap()).is_some());
+    assert!(!is_held());
+
+    let (fields, is_held) = sliced();
+    let writer = store.writer(&key(3), Part::Index, head(None), WINDOW);
+    assert!(commit_with(writer.unwrap(), Some(&fields)).is_some());
+    drop(fields);
+    assert!(!is_held());
+    assert_eq!(store.usage().entries, 3);
+}
+
+#[test]
+fn trailers_are_charged_and_so_is_what_upstream_caches_said() {
+    const LONG: u64 = 10_000;
+    let value = HeaderValue::try_from("x".repeat(10_000)).unwrap();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", value.clone());
+    let store = MemoryStore::new(1 << 20);
+    let begin = |head| store.writer(&key(1), Part::Index, head, WINDOW).unwrap();
+    assert!(commit(begin(head(None))).is_some());
+    let plain = store.usage().used;
+    let object = commit_with(begin(head(None)), Some(&trailers)).unwrap();
+    let charged = store.usage().used;
+    assert!(charged > plain + LONG);
+    // Another head for the same body.
+    let confirmed = Some(Record::Object(object.with_head(head(None))));
+    let swap = store.swap(&key(1), Part::Index, Expected::Anything, confirmed);
+    assert!(tokio_test::block_on(swap).unwrap());
+    drop(object);
+    assert_eq!(store.usage().used, charged);
+    let said = Head {
+        upstream_status: Some(value),
+        ..head(None)
+    };
+    assert!(commit(begin(said)).is_some());
+    assert_eq!(store.usage().used, plain + LONG);
+
+    let small = MemoryStore::new(2 * plain);
+    let writer = small.writer(&key(1), Part::Index, head(None), WINDOW);
+    assert!(commit_with(writer.unwrap(), Some(&trailers)).is_none());
+    assert_eq!(small.usage().used, 0);
 }

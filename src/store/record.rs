@@ -94,32 +94,45 @@ pub struct Head {
 }
 
 impl Head {
-    /// Copies the fields out of the connection's buffers, the values into one allocation of their exact size.
+    /// Copies the fields out of the connection's buffers.
     pub(crate) fn compact(&mut self) {
-        let length = self.headers.values().map(HeaderValue::len).sum();
-        let mut values = Vec::with_capacity(length);
-        for value in self.headers.values() {
-            values.extend_from_slice(value.as_bytes());
-        }
-        let mut values = Bytes::from(values);
-        for value in self.headers.values_mut() {
-            let bytes = values.split_to(value.len());
-            // The bytes were a value before.
-            if let Ok(mut copy) = HeaderValue::from_maybe_shared(bytes) {
-                copy.set_sensitive(value.is_sensitive());
-                *value = copy;
-            }
-        }
+        compact(&mut self.headers);
     }
 
     /// What it takes in memory, in bytes, roughly.
     pub(crate) fn size(&self) -> u64 {
-        let values: usize = self.headers.values().map(HeaderValue::len).sum();
-        let names: usize = self.headers.keys().map(|name| name.as_str().len()).sum();
-        // An entry of the map, and its share of the index.
-        let table = self.headers.capacity() * (104 + 8);
-        (size_of::<Self>() + values + names + table + self.address.len() + self.tags.len()) as u64
+        let upstream = self.upstream_status.as_ref().map_or(0, HeaderValue::len);
+        let texts = self.address.len() + self.tags.len() + upstream;
+        let besides = size_of::<Self>() - size_of::<HeaderMap>();
+        size_of_fields(&self.headers) + (besides + texts) as u64
     }
+}
+
+/// Copies fields out of the connection's buffers, the values into one allocation of their exact size.
+pub(super) fn compact(fields: &mut HeaderMap) {
+    let length = fields.values().map(HeaderValue::len).sum();
+    let mut values = Vec::with_capacity(length);
+    for value in fields.values() {
+        values.extend_from_slice(value.as_bytes());
+    }
+    let mut values = Bytes::from(values);
+    for value in fields.values_mut() {
+        let bytes = values.split_to(value.len());
+        // The bytes were a value before.
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(bytes) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
+    }
+}
+
+/// What fields take in memory, in bytes, roughly.
+pub(super) fn size_of_fields(fields: &HeaderMap) -> u64 {
+    let values: usize = fields.values().map(HeaderValue::len).sum();
+    let names: usize = fields.keys().map(|name| name.as_str().len()).sum();
+    // An entry of the map, and its share of the index.
+    let table = fields.capacity() * (104 + 8);
+    (size_of::<HeaderMap>() + values + names + table) as u64
 }
 
 /// A complete stored response. Clones share it.
