@@ -103,7 +103,7 @@ pub struct Usage {
     pub capacity: u64,
     /// Bytes in use, everything counted.
     pub used: u64,
-    /// Records: responses, variants and lists of variants.
+    /// Records: responses, variants, parts of responses, and the lists of variants and of parts.
     pub entries: usize,
     /// Look-ups of a key that found something, fresh or not.
     pub hits: u64,
@@ -752,8 +752,12 @@ impl Lifecycle<Slot, Entry> for OnEvict {
         entry.record.is_none()
     }
 
-    fn on_evict(&self, evicted: &mut Vec<Entry>, _slot: Slot, entry: Entry) {
+    /// Unlike the other, not called for what is replaced.
+    fn before_evict(&self, _evicted: &mut Vec<Entry>, _slot: &Slot, _entry: &mut Entry) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn on_evict(&self, evicted: &mut Vec<Entry>, _slot: Slot, entry: Entry) {
         evicted.push(entry);
     }
 }

@@ -160,6 +160,28 @@ fn fifty_objects_of_one_mebibyte_all_stay_in_sixty_four() {
 }
 
 #[test]
+fn what_is_replaced_or_removed_was_not_evicted() {
+    let store = MemoryStore::new(1 << 20);
+    let chunk = [Bytes::from(vec![7; 100 << 10])];
+    for _ in 0..3 {
+        assert!(put(&store, 1, &chunk));
+    }
+    let object = get(&store, &key(1)).unwrap();
+    let confirmed = object.with_head(head(None));
+    for record in [Some(Record::Object(confirmed)), None] {
+        let swap = store.swap(&key(1), Part::Index, Expected::Anything, record);
+        assert!(tokio_test::block_on(swap).unwrap());
+    }
+    drop(object);
+    assert_eq!(store.usage().evictions, 0);
+    for number in 0..15 {
+        assert!(put(&store, number, &chunk));
+    }
+    let usage = store.usage();
+    assert_eq!(usage.evictions, 15 - usage.entries as u64, "{usage:?}");
+}
+
+#[test]
 fn the_cap_is_never_exceeded_and_what_is_read_still_counts() {
     let store = MemoryStore::new(1 << 20);
     let chunk = [Bytes::from(vec![7; 50 << 10])];
