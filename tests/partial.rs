@@ -385,6 +385,19 @@ async fn parts_are_charged_and_bounded() {
     assert_eq!(setup.store.usage().entries, 3);
 }
 
+#[tokio::test]
+async fn a_part_that_is_too_large_for_the_store_is_known_at_its_head() {
+    let store = frontage::MemoryStore::builder(1 << 20).max_object(10);
+    let core = frontage::CacheCore::new(store.build().unwrap());
+    let seen = Seen::default();
+    let service = cached(frontage::CacheLayer::with_core(core), &seen, origin(TAGGED));
+    for (asked, kept) in [("bytes=0-10", false), ("bytes=0-9", true)] {
+        let asked = || request("GET", "/a", &[("range", asked)]);
+        assert_eq!(ask(&service, asked()).await.cache.is_stored(), kept);
+        assert_eq!(ask(&service, asked()).await.cache.is_hit(), kept);
+    }
+}
+
 /// An origin that sends the first half of a body, and the rest when it is told to.
 fn held(
     fields: Fields,

@@ -54,7 +54,7 @@ impl<St: Store> Storing<St> {
         whole.insert(header::CONTENT_LENGTH, length.into());
         let accepted = self.judge(StatusCode::OK, &whole).ok()?;
         self.restrict(&mut whole);
-        let announced = announced.or(Some(bytes.end - bytes.start));
+        let announced = announced.unwrap_or(bytes.end - bytes.start);
         let unlisted = Unlisted {
             extent: Extent {
                 id: Version::random().id(),
@@ -70,17 +70,19 @@ impl<St: Store> Storing<St> {
         if unlisted.is_outdone(self.shared(), &spot) {
             return None;
         }
-        // Its own head says what it is of, no more: the fields are in the list.
+        // Its own head says what it is of, and how long: the fields are in the list.
+        let mut headers = HeaderMap::with_capacity(1);
+        headers.insert(header::CONTENT_LENGTH, announced.into());
         let head = Head {
             status: StatusCode::PARTIAL_CONTENT,
-            headers: HeaderMap::new(),
+            headers,
             ..unlisted.head.clone()
         };
         self.open_at(
             unlisted.part(),
             head,
             None,
-            announced,
+            Some(announced),
             accepted.usable,
             Some(unlisted),
         )
