@@ -25,7 +25,7 @@
 //! |---|---|---|
 //! | `hit` | What is stored is fresh; or it is stale, and the request allows that (`max-stale`). | If viewers may not: `honor_request_directives(false)`, or `must-revalidate` in the response. |
 //!
-//! `detail`, a [`Detail`]: what else there is to say. The first twelve are rules by which nothing is stored, each a [`Refusal`].
+//! `detail`, a [`Detail`]: what else there is to say. The first thirteen are rules by which nothing is stored, each a [`Refusal`].
 //!
 //! | said | why | what to do |
 //! |---|---|---|
@@ -34,14 +34,14 @@
 //! | `detail=request-no-store` | The request says `no-store`. | If viewers may not: `honor_request_directives(false)`. |
 //! | `detail=authorization` | The request has `Authorization`, and the response doesn't say that others may have it. | If it is for all: `public` or `s-maxage` in the response. |
 //! | `detail=cookie` | The request has `Cookie`, and the response doesn't say that others may have it. | The same; or don't send cookies for this path. [`rfc9111()`](crate::CachePolicy::rfc9111) gives cookies no meaning. |
-//! | `detail=status` | This status isn't stored: 1xx, 206, 304, an unknown one with `must-understand`, or one that CloudFront doesn't keep. | For errors: a lifetime in the response, or [`error_caching_min_ttl`](crate::CachePolicy::error_caching_min_ttl). |
+//! | `detail=status` | This status isn't stored: 1xx, 304, an unknown one with `must-understand`, or one that CloudFront doesn't keep; or a 206 that nobody asked for, or whose `Content-Range` doesn't say which one range of how many bytes it is. | For errors: a lifetime in the response, or [`error_caching_min_ttl`](crate::CachePolicy::error_caching_min_ttl). |
 //! | `detail=no-store` | The response says `no-store`. | Take it out if it isn't meant for this cache, or overrule it by `CDN-Cache-Control`. |
 //! | `detail=private` | The response says `private`. | The same. |
 //! | `detail=set-cookie` | The response has `Set-Cookie`. | Don't set cookies on what is for all, or say `no-cache="set-cookie"`: then it is stored without them. |
 //! | `detail=vary-any` | The response has `Vary: *`. | Name the fields that count. |
 //! | `detail=no-lifetime` | Nothing says for how long it may be used, and it can't be confirmed. | `max-age` or `s-maxage` in the response, a validator, or a default in the policy ([`ttl`](crate::CachePolicy::ttl)). |
 //! | `detail=stale` | It is stale on arrival, and can't be confirmed. | Look at its `max-age`, `Expires`, `Age` and `Date`; give it a validator. |
-//! | `detail=good-at-hand` | It is an error, and a good response is stored that is still of use to others. | Nothing: one request that insisted met an inner service in trouble. |
+//! | `detail=good-at-hand` | It is an error or a part, and a better response is stored that is still of use to others. | Nothing: a request insisted, and met an inner service in trouble, or asked for a part of what is there. |
 //! | `detail=no-room` | It is too large for the store, or the store is full of what is being written or sent. | A larger [`MemoryStore`](crate::MemoryStore), or a higher [`max_object`](crate::store::MemoryStoreBuilder::max_object). |
 //! | `detail=uncacheable` | The last answer for the key wasn't stored: for two minutes requests don't wait for each other. | Look at the `detail` of the first one. |
 //! | `detail=revalidated` | The inner service confirmed what is stored. | Nothing: that is what validators are for. |

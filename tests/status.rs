@@ -229,6 +229,55 @@ async fn field_extension_and_event_say_the_same() {
 }
 
 #[tokio::test]
+async fn a_part_says_what_became_of_it() {
+    let (core, _) = core();
+    let parts = |request: Request<ReqBody>| async move {
+        let (control, place) = match request.uri().path() {
+            "/private" => ("private, max-age=60", "bytes 0-3/10"),
+            "/no-store" => ("no-store", "bytes 0-3/10"),
+            "/backwards" => ("max-age=60", "bytes 3-0/10"),
+            "/unknown" => ("max-age=60", "bytes 0-3/*"),
+            "/large" => ("max-age=60", "bytes 0-9999999/99999999"),
+            _ => ("max-age=60", "bytes 0-3/10"),
+        };
+        let fields = [
+            ("cache-control", control),
+            ("content-range", place),
+            ("etag", "\"a\""),
+        ];
+        let is_part = request.headers().contains_key("range");
+        let mut answer = response(&fields, if is_part { "body" } else { "whole body" });
+        match is_part {
+            true => *answer.status_mut() = http::StatusCode::PARTIAL_CONTENT,
+            false => drop(answer.headers_mut().remove("content-range")),
+        }
+        answer
+    };
+    let service = cached(layer(&core), &Seen::default(), parts);
+    let range = ("range", "bytes=0-3");
+    let reload = [range, ("cache-control", "no-cache")];
+    let cookie = [range, ("cookie", "a=b")];
+    for (path, fields, expected) in [
+        ("/a", &[range][..], "fwd=uri-miss; ttl=60; stored"),
+        ("/a", &[range], "hit; ttl=60"),
+        ("/a", &reload, "fwd=request; ttl=60; stored"),
+        ("/private", &[range], "fwd=uri-miss; detail=private"),
+        ("/no-store", &[range], "fwd=uri-miss; detail=no-store"),
+        ("/no-store", &[range], "fwd=uri-miss; detail=no-store"),
+        ("/b", &cookie, "fwd=uri-miss; detail=cookie"),
+        ("/backwards", &[range], "fwd=uri-miss; detail=status"),
+        ("/unknown", &[range], "fwd=uri-miss; detail=status"),
+        ("/large", &[range], "fwd=uri-miss; detail=no-room"),
+        ("/whole", &[], "fwd=uri-miss; ttl=60; stored"),
+        ("/whole", &reload, "fwd=request; detail=good-at-hand"),
+    ] {
+        let answer = ask(&service, request("GET", path, fields)).await;
+        let said = agreed(&answer, Some(&format!("test GET {path}")));
+        assert_eq!(said, format!("frontage; {expected}"), "{path} {fields:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_follower_and_a_refresh_have_events_of_their_own() {
     let (core, clock) = core();
     let gate = Arc::new(tokio::sync::Semaphore::new(0));

@@ -354,13 +354,17 @@ where
             ..CacheStatus::forwarded(forward)
         };
         let mut tee = None;
-        if may_store && facts.range && code == StatusCode::PARTIAL_CONTENT {
-            tee = storing.tee_extent(&fields).await;
+        let is_part = may_store && facts.range && code == StatusCode::PARTIAL_CONTENT;
+        if is_part {
+            match storing.tee_extent(&fields).await {
+                Ok((taken, ttl)) => (tee, status.ttl) = (Some(taken), Some(ttl)),
+                Err(reason) => status.detail = status.detail.or(reason),
+            }
         }
         storing.restrict(&mut fields);
         storing.restrict(response.headers_mut());
         match &judged {
-            _ if tee.is_some() => {}
+            _ if is_part => {}
             // A range may be answered with the whole.
             Ok(accepted) if may_store && (!facts.range || code == StatusCode::OK) => {
                 tee = storing.tee(code, &fields, accepted);

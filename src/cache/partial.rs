@@ -7,8 +7,10 @@ use super::{
 use crate::{
     body::Tee,
     conditional::same_strong_validator,
+    freshness::Refusal,
     headers::{content_length, content_range},
     key::{CacheKey, ListOrder},
+    status::Detail,
     store::{
         Expected, Extent, Head, MAX_EXTENTS, Part, Partial, Record, Store, StoreError, Variant,
         Version,
@@ -42,17 +44,26 @@ struct Spot {
 }
 
 impl<St: Store> Storing<St> {
-    /// Takes a copy of a 206 with one range that goes to its viewer inline, if it may be stored: as a 200 might.
-    pub(super) async fn tee_extent(&self, response: &HeaderMap) -> Option<Box<dyn Tee>> {
-        let (bytes, length) = content_range(response)?;
+    /// Takes a copy of a 206 with one range that goes to its viewer inline, if it may be stored: as a 200 might. Gives its
+    /// `ttl`, too.
+    ///
+    /// # Errors
+    ///
+    /// Why it isn't stored. Nothing, where it was invalidated, or the store failed.
+    pub(super) async fn tee_extent(
+        &self,
+        response: &HeaderMap,
+    ) -> Result<(Box<dyn Tee>, i64), Option<Detail>> {
         let announced = content_length(response);
-        if announced.is_some_and(|announced| announced > bytes.end - bytes.start) {
-            return None;
-        }
+        let (bytes, length) = content_range(response)
+            .filter(|(bytes, _)| announced.is_none_or(|said| said <= bytes.end - bytes.start))
+            .ok_or(Detail::NotStored(Refusal::Status))?;
         let mut whole = response.clone();
         whole.remove(header::CONTENT_RANGE);
         whole.insert(header::CONTENT_LENGTH, length.into());
-        let accepted = self.judge(StatusCode::OK, &whole).ok()?;
+        let accepted = self
+            .judge(StatusCode::OK, &whole)
+            .map_err(Detail::NotStored)?;
         self.restrict(&mut whole);
         let announced = announced.unwrap_or(bytes.end - bytes.start);
         let unlisted = Unlisted {
@@ -66,9 +77,16 @@ impl<St: Store> Storing<St> {
             request: self.request().clone(),
             order: self.list_order(),
         };
-        let spot = unlisted.spot(&self.shared().store, self.key()).await.ok()?;
-        if unlisted.is_outdone(self.shared(), &spot) {
-            return None;
+        let (shared, key) = (self.shared(), self.key());
+        let spot = unlisted.spot(&shared.store, key).await.map_err(|error| {
+            tracing::warn!(%key, error = &error as &dyn std::error::Error, "look-up failed: the part isn't stored");
+            None
+        })?;
+        if is_gone(shared, &unlisted.head) {
+            return Err(None);
+        }
+        if unlisted.is_outdone(shared, &spot) {
+            return Err(Some(Detail::NotStored(Refusal::GoodAtHand)));
         }
         // Its own head says what it is of, and how long: the fields are in the list.
         let mut headers = HeaderMap::with_capacity(1);
@@ -88,6 +106,8 @@ impl<St: Store> Storing<St> {
         )
         .ok()
         .and_then(Storage::into_tee)
+        .map(|tee| (tee, accepted.freshness.ttl(shared.clock.now())))
+        .ok_or(Some(Detail::NoRoom))
     }
 }
 
@@ -128,9 +148,9 @@ impl Unlisted {
         })
     }
 
-    /// Whether it is of no use: it was invalidated, or what is there isn't to give way to it.
+    /// Whether it is of no use: what is there isn't to give way to it.
     fn is_outdone<St>(&self, shared: &Shared<St>, spot: &Spot) -> bool {
-        let outdone = match &spot.selected {
+        match &spot.selected {
             Some(Record::Object(whole)) => stands(shared, whole.head(), &self.head),
             // Slower than parts of a later version.
             Some(Record::Partial(parts)) => {
@@ -139,8 +159,7 @@ impl Unlisted {
                     && stands(shared, &parts.head, &self.head)
             }
             _ => false,
-        };
-        outdone || is_gone(shared, &self.head)
+        }
     }
 
     /// Whether it is of the same version of the response as these parts.
@@ -171,7 +190,7 @@ impl Unlisted {
         for _ in 0..MAX_EXTENTS {
             // Others may have been listed since its head came, and the whole stored.
             let spot = self.spot(&shared.store, key).await?;
-            if self.is_outdone(shared, &spot) {
+            if is_gone(shared, &self.head) || self.is_outdone(shared, &spot) {
                 return Ok(false);
             }
             if self.list_in(shared, key, spot).await? {

@@ -52,7 +52,8 @@ pub enum Refusal {
     Authorization,
     /// The request has `Cookie`, and the response doesn't lift the ban with `public` or `s-maxage`.
     Cookie,
-    /// The status can't be stored: 1xx, 206, 304, an error that CloudFront doesn't cache, or an unknown one with `must-understand`.
+    /// The status can't be stored: 1xx, 304, an error that CloudFront doesn't cache, an unknown one with `must-understand`; or a
+    /// 206 that isn't one part of known place and length.
     Status,
     /// The response says `no-store`.
     NoStore,
@@ -66,7 +67,7 @@ pub enum Refusal {
     NoLifetime,
     /// It is stale on arrival, and can't be validated.
     Stale,
-    /// It is an error, and a good response is stored that is still of use.
+    /// It is an error or a part, and a better response is stored that is still of use.
     GoodAtHand,
 }
 
