@@ -294,6 +294,38 @@ async fn what_was_invalidated_neither_comes_back_with_another_part_nor_keeps_par
 }
 
 #[tokio::test]
+async fn a_whole_that_was_invalidated_softly_gives_way_to_parts_of_another_version_only() {
+    const OTHER: Fields = &[("cache-control", "max-age=60"), ("etag", "\"b\"")];
+    for (part, gives_way) in [(OTHER, true), (TAGGED, false)] {
+        let core = frontage::CacheCore::new(frontage::MemoryStore::new(1 << 20));
+        let invalidator = core.invalidator();
+        let layer = frontage::CacheLayer::with_core(core);
+        let service = cached(layer, &Seen::default(), move |request: Request<ReqBody>| {
+            let is_range = request.headers().contains_key("range");
+            origin(if is_range { part } else { TAGGED })(request)
+        });
+        ask(&service, get("/a")).await;
+        // A condition of its own, so that it isn't asked whether the whole is still good.
+        let asked = || {
+            request(
+                "GET",
+                "/a",
+                &[("range", "bytes=0-9"), ("if-range", "\"b\"")],
+            )
+        };
+        invalidator.issue(&Invalidation::everything().soft());
+        assert_eq!(ask(&service, asked()).await.cache.is_stored(), gives_way);
+        assert_eq!(ask(&service, asked()).await.cache.is_hit(), gives_way);
+        let stale = request(
+            "GET",
+            "/a",
+            &[("cache-control", "max-stale, only-if-cached")],
+        );
+        assert_eq!(ask(&service, stale).await.cache.is_hit(), !gives_way);
+    }
+}
+
+#[tokio::test]
 async fn a_fresh_whole_does_not_give_way_to_parts_that_vary_otherwise() {
     const VARIED: Fields = &[
         ("cache-control", "max-age=60"),

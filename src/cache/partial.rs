@@ -2,6 +2,7 @@
 
 use super::{
     core::Shared,
+    lookup::standing,
     storing::{Storage, Storing, list_variant_in},
 };
 use crate::{
@@ -9,6 +10,7 @@ use crate::{
     conditional::same_strong_validator,
     freshness::Refusal,
     headers::{content_length, content_range},
+    invalidation::Standing,
     key::{CacheKey, ListOrder},
     status::Detail,
     store::{
@@ -111,10 +113,17 @@ impl<St: Store> Storing<St> {
     }
 }
 
-/// Whether what is there isn't to give way to a part: it is fresh, or of its version, and not invalidated.
-fn stands<St>(shared: &Shared<St>, there: &Head, part: &Head) -> bool {
-    let is_fresh = there.freshness.is_fresh(shared.clock.now());
-    (is_fresh || same_strong_validator(&there.headers, &part.headers)) && !is_gone(shared, there)
+/// Whether what is there isn't to give way to a part: it is fresh, or of its version, and not gone.
+fn stands<St>(shared: &Shared<St>, there: &Head, standing: Standing, part: &Head) -> bool {
+    let is_fresh = standing == Standing::Current && there.freshness.is_fresh(shared.clock.now());
+    let is_of_its_version = same_strong_validator(&there.headers, &part.headers);
+    standing != Standing::Gone && (is_fresh || is_of_its_version)
+}
+
+/// Parts have no stamp: whether they have been invalidated is looked up each time.
+fn standing_of<St>(shared: &Shared<St>, head: &Head) -> Standing {
+    let (address, tags) = (&head.address, &head.tags);
+    shared.invalidations.check(address, tags, head.epoch, 0).0
 }
 
 /// What was invalidated stays gone, whatever its validator says.
@@ -151,12 +160,19 @@ impl Unlisted {
     /// Whether it is of no use: what is there isn't to give way to it.
     fn is_outdone<St>(&self, shared: &Shared<St>, spot: &Spot) -> bool {
         match &spot.selected {
-            Some(Record::Object(whole)) => stands(shared, whole.head(), &self.head),
+            Some(Record::Object(whole)) => {
+                stands(shared, whole.head(), standing(shared, whole), &self.head)
+            }
             // Slower than parts of a later version.
             Some(Record::Partial(parts)) => {
                 !self.is_of(parts)
                     && self.is_before(shared, parts)
-                    && stands(shared, &parts.head, &self.head)
+                    && stands(
+                        shared,
+                        &parts.head,
+                        standing_of(shared, &parts.head),
+                        &self.head,
+                    )
             }
             _ => false,
         }
