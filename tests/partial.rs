@@ -430,6 +430,39 @@ async fn a_part_that_is_too_large_for_the_store_is_known_at_its_head() {
     }
 }
 
+#[tokio::test]
+async fn the_whole_that_replaces_parts_leaves_none_of_them() {
+    for (part, whole, entries) in [
+        (TAGGED, TAGGED, 1),
+        (VARIED, VARIED, 2),
+        (TAGGED, VARIED, 2),
+        (VARIED, TAGGED, 1),
+    ] {
+        let setup = setup(move |request: Request<ReqBody>| {
+            let is_range = request.headers().contains_key("range");
+            origin(if is_range { part } else { whole })(request)
+        });
+        for at in 0..20 {
+            range(&setup, &format!("bytes={at}-{at}")).await;
+        }
+        assert!(setup.store.usage().entries > 20);
+        assert!(ask(&setup.service, get("/a")).await.cache.is_stored());
+        assert_eq!(setup.store.usage().entries, entries, "{part:?} {whole:?}");
+        assert!(ask(&setup.service, get("/a")).await.cache.is_hit());
+        assert!(range(&setup, "bytes=1-2").await.cache.is_hit());
+    }
+    // A variant that has to make room for another.
+    let store = frontage::MemoryStore::new(1 << 20);
+    let core = frontage::CacheCore::builder(store.clone()).max_variants(1);
+    let layer = frontage::CacheLayer::with_core(core.build().unwrap());
+    let service = cached(layer, &Seen::default(), origin(VARIED));
+    read_eight(&service, &["en"]).await;
+    assert_eq!(store.usage().entries, 8 + 2);
+    let in_german = request("GET", "/a", &[("accept-language", "de")]);
+    assert!(ask(&service, in_german).await.cache.is_stored());
+    assert_eq!(store.usage().entries, 2);
+}
+
 /// An origin that sends the first half of a body, and the rest when it is told to.
 fn held(
     fields: Fields,

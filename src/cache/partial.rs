@@ -281,14 +281,26 @@ impl Unlisted {
         };
         if listed {
             for id in gone {
-                // What can't be removed is never found again, and is evicted some day.
-                let _removed = store
-                    .swap(key, Part::Extent(id), Expected::Anything, None)
-                    .await;
+                remove_extent(store, key, id).await;
             }
         }
         Ok(listed)
     }
+}
+
+/// Removes the extents that a record listed, where it was one of parts: it has been replaced.
+pub(super) async fn remove_extents<St: Store>(store: &St, key: &CacheKey, listed: Option<&Record>) {
+    if let Some(Record::Partial(parts)) = listed {
+        for extent in &parts.extents {
+            remove_extent(store, key, extent.id).await;
+        }
+    }
+}
+
+/// What can't be removed is never found again, and is evicted some day.
+async fn remove_extent<St: Store>(store: &St, key: &CacheKey, id: u64) {
+    let part = Part::Extent(id);
+    let _removed = store.swap(key, part, Expected::Anything, None).await;
 }
 
 /// Whether an extent has not been evicted.

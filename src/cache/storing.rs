@@ -1,7 +1,12 @@
 //! On the way into the store: judge a response, open a writer, commit.
 
 use super::{
-    CacheCore, core::Shared, own_fields, partial::Unlisted, settings::Settings, spawn::spawn,
+    CacheCore,
+    core::Shared,
+    own_fields,
+    partial::{Unlisted, remove_extents},
+    settings::Settings,
+    spawn::spawn,
 };
 use crate::{
     body::{OpenBody, Taken, Tee},
@@ -423,6 +428,14 @@ impl<St: Store> Storage<St> {
             self.writer.discard(trailers.as_ref());
             return None;
         }
+        // Of a variant, the list tells what it replaces.
+        let replaced = match self.variant.is_none() && self.extent.is_none() {
+            true => {
+                let index = self.core.shared().store.peek(&self.key, Part::Index);
+                index.await.unwrap_or_default()
+            }
+            false => None,
+        };
         let committed = poll_fn(|cx| self.writer.poll_commit(cx, trailers.as_ref())).await;
         let object = match committed {
             Ok(object) => object?,
@@ -432,6 +445,7 @@ impl<St: Store> Storage<St> {
             }
         };
         let shared = self.core.shared();
+        remove_listed(&shared.store, &self.key, replaced.as_ref()).await;
         if let Some(extent) = self.extent.take() {
             let (part, stored) = (extent.part(), object.body().length());
             let listed = extent.list(shared, &self.key, stored).await;
@@ -501,8 +515,8 @@ pub(super) async fn list_variant_in<St: Store>(
     limit: usize,
 ) -> Result<bool, StoreError> {
     let expected = Expected::just(found.as_ref());
-    let mut old = match found {
-        Some(Record::Variants(variants)) => Variants::clone(&variants),
+    let mut old = match &found {
+        Some(Record::Variants(variants)) => Variants::clone(variants),
         _ => Variants {
             version: Version::random(),
             list: Vec::new(),
@@ -513,14 +527,32 @@ pub(super) async fn list_variant_in<St: Store>(
     let record = Some(Record::Variants(Arc::new(variants)));
     let listed = store.swap(key, Part::Index, expected, record).await?;
     if listed {
+        remove_extents(store, key, found.as_ref()).await;
         for id in gone {
-            // What can't be removed is never found again, and is evicted some day.
-            let _removed = store
-                .swap(key, Part::Variant(id), Expected::Anything, None)
-                .await;
+            remove_variant(store, key, id).await;
         }
     }
     Ok(listed)
+}
+
+/// Removes what a record listed that has been replaced: nobody finds it any more.
+async fn remove_listed<St: Store>(store: &St, key: &CacheKey, replaced: Option<&Record>) {
+    match replaced {
+        Some(Record::Variants(variants)) => {
+            for variant in &variants.list {
+                remove_variant(store, key, variant.id).await;
+            }
+        }
+        replaced => remove_extents(store, key, replaced).await,
+    }
+}
+
+/// What can't be removed is never found again, and is evicted some day.
+async fn remove_variant<St: Store>(store: &St, key: &CacheKey, id: u64) {
+    let part = Part::Variant(id);
+    let variant = store.peek(key, part).await.unwrap_or_default();
+    let _removed = store.swap(key, part, Expected::Anything, None).await;
+    remove_extents(store, key, variant.as_ref()).await;
 }
 
 /// Takes a copy of what a viewer gets inline.
