@@ -4,9 +4,9 @@ use super::latest::Latest;
 use foldhash::quality::RandomState;
 use std::{collections::HashMap, hash::BuildHasher};
 
-/// How many names are known exactly: some 1 MiB.
+/// How many names are known exactly: some 1.3 MiB, since the table doubles.
 pub(super) const EXACT: usize = 1 << 14;
-/// Places for those that are not: 1 MiB, made when the first must move there.
+/// Places for those that are not: 1.5 MiB, made when the first must move there.
 const PLACES: usize = 1 << 16;
 
 /// Names, and when each was last invalidated. The latest are known exactly. Older ones stand in a table of fixed size, where

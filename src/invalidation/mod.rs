@@ -32,7 +32,7 @@
 //!
 //! Memory is bounded: 16,384 prefixes of 2 MiB together, 16,384 addresses and 16,384 tags are known exactly. The older ones fold, prefixes
 //! into what they have in common, addresses and tags into a table of 65,536 places each: more is invalidated then, never less. All of
-//! that takes some 10 MiB at most, and nothing while it isn't used.
+//! that takes some 11 MiB at most (a few more while something folds), and nothing while it isn't used.
 //!
 //! # Other processes
 //!

@@ -8,7 +8,7 @@ pub(super) const PREFIXES: usize = 1 << 14;
 /// How long all of them together may be, in bytes.
 pub(super) const BYTES: usize = 2 << 20;
 
-/// Prefixes, and when each was last invalidated: some 4 MiB when it is full. Over its bounds the oldest ones fold into what
+/// Prefixes, and when each was last invalidated: some 4.5 MiB when it is full. Over its bounds the oldest ones fold into what
 /// they have in common: more is invalidated, never less.
 pub(super) struct Trie {
     /// The first is the root. Those that a hard invalidation above them outdates hang loose until [`folded`](Self::folded).

@@ -122,8 +122,11 @@ impl Invalidation {
 
     /// What it covers is stale from now on, and not gone: it may be confirmed, or used where something stale may be.
     ///
-    /// The windows of `stale-while-revalidate` and `stale-if-error` run from the moment at which this is issued, or from the end of the
-    /// lifetime if that comes first. Issued again, they run on as they did; for what nobody asked for in between, they begin anew.
+    /// The windows of `stale-while-revalidate` and `stale-if-error` run from the moment at which this is issued (another core's: at
+    /// which it is [applied](super::Invalidator::apply)), or from the end of the lifetime if that comes first. Issued again, they
+    /// run on as they did for what was asked for in between, and begin anew for the rest: the moment is remembered in the
+    /// [`Object`](crate::store::Object), as long as a look-up gives the same one. A store that builds its records at each look-up
+    /// remembers none, and parts of a response have none: there they begin anew each time that it is issued.
     #[must_use]
     pub fn soft(mut self) -> Self {
         self.soft = true;
