@@ -548,10 +548,17 @@ impl Cache {
             }
         }
         // What was fetched for more than this viewer answers its condition here, as it does from the store.
-        let response = match judged {
-            Ok(_) if !alone && is_not_modified(request, &response, received_at) => {
-                not_modified(response)
-            }
+        let for_others = judged.is_ok()
+            || self.is_late(&Exchange {
+                method: request.method,
+                request,
+                status: response.status,
+                fields: &response.fields,
+                requested_at,
+                received_at,
+            });
+        let response = match for_others && !alone {
+            true if is_not_modified(request, &response, received_at) => not_modified(response),
             _ => response,
         };
         Ok(Answer { response, status })
