@@ -268,7 +268,8 @@ impl Cache {
         if let Some(at) = chosen
             && verdict == Verdict::Validate
             && failed_lately
-            && self.may_stand_in(&self.stored[at], request, now)
+            && (self.may_stand_in(&self.stored[at], request, now)
+                || self.judge(&self.stored[at], request, now).0 == Verdict::UseAndRefresh)
         {
             verdict = Verdict::Use;
         }
