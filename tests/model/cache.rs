@@ -1,11 +1,11 @@
 //! A cache by RFC 9111 and as naive as can be: one list, no concurrency, everything computed when it is needed.
 //!
-//! Written from RFC 9110, 9111 and 5861 alone, so that it can be read beside them; nothing here comes from the crate. Where
-//! they leave room, the line says so with "choice:", and names where the crate documents the same.
+//! Written from RFC 9110, 9111 and 5861 alone, so that it can be read beside them; nothing here comes from the crate. What is
+//! invalidated by hand is in no RFC: it is as the docs of `frontage::invalidation` say. Where they leave room, the line says so with "choice:", and names where the crate documents the same.
 //!
 //! Each subject stands in one place: what is used ([`Cache::judge`]), what is fetched and how ([`Cache::fetch`]), what is stored
 //! ([`Cache::storable`]), what parts of a response are kept ([`Cache::store_part`]) and used ([`Stored::suffices`]), what a 304 does ([`Cache::freshen`]), what a viewer gets of it ([`present`]), what is
-//! invalidated ([`Cache::pass`]), and staleness ([`Profile::staleness`]).
+//! invalidated ([`Cache::pass`], [`Cache::invalidate`]), and staleness ([`Profile::staleness`]).
 
 use std::{
     ops::Range,
@@ -18,6 +18,13 @@ mod reported {
     /// RFC 9111 section 4.3.4: where no stored response has the 304's strong validator, "the cache MUST NOT use the new
     /// response to update any stored responses". The crate doesn't look at the tag of a 304.
     pub(super) const ANY_304_FRESHENS: bool = true;
+
+    /// What was invalidated softly "is stale from now on", but where its lifetime isn't over, the crate still takes it for
+    /// fresh when a part of another version comes, and doesn't keep that.
+    pub(super) const SOFTLY_INVALIDATED_KEEPS_OUT_PARTS: bool = true;
+
+    /// "Issued again, they run on as they did": the crate doesn't note for what is there in parts that it was asked for in between.
+    pub(super) const PARTS_BEGIN_ANEW: bool = true;
 }
 
 /// Field lines, in order; names in lower case.
@@ -128,6 +135,37 @@ impl Profile {
     };
 }
 
+/// What is invalidated by hand, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Invalidation {
+    pub(crate) covers: Covers,
+    /// Of this host alone.
+    pub(crate) host: Option<&'static str>,
+    pub(crate) soft: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Covers {
+    /// Path and query.
+    Exactly(&'static str),
+    AllThatBeginWith(&'static str),
+    Tagged(&'static str),
+    Everything,
+}
+
+impl Invalidation {
+    fn covers(&self, stored: &Stored) -> bool {
+        let (host, target) = stored.key.split_at(stored.key.find('/').unwrap_or(0));
+        self.host.is_none_or(|only| only == host)
+            && match self.covers {
+                Covers::Exactly(path) => target == path,
+                Covers::AllThatBeginWith(prefix) => target.starts_with(prefix),
+                Covers::Tagged(tag) => stored.tags.contains(&tag.to_ascii_lowercase()),
+                Covers::Everything => true,
+            }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Stored {
     /// The primary key, RFC 9111 section 2: here the target URI alone, since only GET is stored under it.
@@ -149,6 +187,16 @@ struct Stored {
     /// `freshness_lifetime`.
     lifetime: u64,
     state: State,
+    tags: Vec<String>,
+    soft: Option<Soft>,
+}
+
+/// A soft invalidation of something stored: what counts of all that there were.
+#[derive(Clone, Copy, Debug)]
+struct Soft {
+    issued_at: u64,
+    /// Somebody has asked for it since.
+    was_met: bool,
 }
 
 /// A byte that isn't there: no origin sends one.
@@ -166,7 +214,7 @@ pub(crate) enum MadeOf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Kept,
-    /// By an unsafe method.
+    /// By an unsafe method, or by hand.
     Invalidated,
     /// A 304 said that it must not be kept. Among variants its place in the list remains.
     Removed,
@@ -225,6 +273,26 @@ impl Cache {
         }
     }
 
+    /// Hard: what is there is gone. Soft: it is stale from now on.
+    pub(crate) fn invalidate(&mut self, what: &Invalidation, now: u64) {
+        for stored in &mut self.stored {
+            if stored.state != State::Kept || !what.covers(stored) {
+                continue;
+            }
+            if !what.soft {
+                stored.state = State::Invalidated;
+                continue;
+            }
+            // "Issued again, they run on as they did; for what nobody asked for in between, they begin anew."
+            if !stored.soft.is_some_and(|before| before.was_met) {
+                stored.soft = Some(Soft {
+                    issued_at: now,
+                    was_met: false,
+                });
+            }
+        }
+    }
+
     pub(crate) fn ask(
         &mut self,
         request: &Request,
@@ -244,6 +312,13 @@ impl Cache {
 
         let now = origin.now();
         let (chosen, absent) = self.choose(request);
+        if let Some(at) = chosen {
+            let stored = &mut self.stored[at];
+            let notes = stored.parts.is_none() || !reported::PARTS_BEGIN_ANEW;
+            if let Some(soft) = stored.soft.as_mut().filter(|_| notes) {
+                soft.was_met = true;
+            }
+        }
         let (mut verdict, fwd) = match chosen {
             Some(at) => self.judge(&self.stored[at], request, now),
             None => (Verdict::Fetch, absent),
@@ -346,15 +421,14 @@ impl Cache {
 
     /// RFC 9111 section 4: may it be used?
     fn judge(&self, stored: &Stored, request: &Request, now: u64) -> (Verdict, &'static str) {
-        // Section 4.4. Choice (`Forward::Miss`): as if it were gone, not merely to be validated.
+        // Section 4.4, and `Invalidation`: "the next request is a miss". Choice (`Forward::Miss`): as if it were gone, not merely to be validated.
         if stored.state == State::Invalidated {
             return (Verdict::Fetch, "miss");
         }
         let said = Said::of(&stored.fields);
         let asked = Asked::of(request);
         let age = stored.age(now);
-        // Section 4.2: response_is_fresh = (freshness_lifetime > current_age).
-        let fresh = stored.lifetime > age;
+        let fresh = stored.is_fresh(now);
         let reason = if fresh { "request" } else { "stale" };
         // Sections 5.2.1.4 and 5.4. Choice (`Verdict::Refetch`): fetched anew, without our validators.
         if asked.no_cache {
@@ -717,7 +791,10 @@ impl Cache {
             let kept = old.state == State::Kept;
             let same = has_same_strong_validator(&old.fields, &new.fields);
             // Choice (`stands`): a complete response that is fresh, or of the same version, doesn't give way to parts.
-            let fresh = old.lifetime > old.age(received_at);
+            let fresh = match reported::SOFTLY_INVALIDATED_KEEPS_OUT_PARTS {
+                true => old.lifetime > old.age(received_at),
+                false => old.is_fresh(received_at),
+            };
             if kept && old.parts.is_none() && (fresh || same) {
                 return false;
             }
@@ -789,7 +866,12 @@ impl Cache {
             received_at,
         };
         let judged = self.storable(&exchange);
-        let updated = Stored::new(&exchange, judged.unwrap_or(0), old.body.clone());
+        let mut updated = Stored::new(&exchange, judged.unwrap_or(0), old.body.clone());
+        // Choice (`confirm`): a 304 that brings no tags takes none away.
+        updated.tags = match tags_of(&not_modified.fields) {
+            none if none.is_empty() => old.tags.clone(),
+            tags => tags,
+        };
         match judged {
             Ok(_) => {
                 status.stored = true;
@@ -943,7 +1025,7 @@ impl Cache {
             Seconds::Of(seconds) => stored.ttl(now) >= signed(millis(seconds)),
             Seconds::Unreadable => false,
         };
-        let is_stale = stored.lifetime <= stored.age(now);
+        let is_stale = !stored.is_fresh(now);
         let is_allowed = !said.forbids_stale() && said.no_cache != Scope::Whole;
         let is_asked = young_enough && long_enough && !asked.no_cache;
         let window = within(said.stale_if_error, stored.stale_for(now));
@@ -996,6 +1078,7 @@ impl Stored {
         Self {
             key: key_of(exchange.request, &exchange.request.target),
             vary: vary_of(exchange.fields).unwrap_or_default(),
+            tags: tags_of(exchange.fields),
             original: exchange.request.fields.clone(),
             status: exchange.status,
             fields,
@@ -1005,6 +1088,7 @@ impl Stored {
             initial_age: initial_age(exchange),
             lifetime,
             state: State::Kept,
+            soft: None,
         }
     }
 
@@ -1014,11 +1098,23 @@ impl Stored {
         self.initial_age.saturating_add(resident)
     }
 
+    /// RFC 9111 section 4.2: response_is_fresh = (freshness_lifetime > current_age).
+    fn is_fresh(&self, now: u64) -> bool {
+        self.lifetime > self.age(now) && self.soft.is_none()
+    }
+
     /// For how long it stays fresh, negative since it became stale. Section 1.2.2. Choice (`Freshness`): since 1970 at most.
     fn ttl(&self, now: u64) -> i64 {
+        let clock = now.max(self.received_at);
         let stale_for = self.age(now).saturating_sub(self.lifetime);
         let fresh_for = self.lifetime.saturating_sub(self.age(now));
-        signed(fresh_for) - signed(stale_for.min(now.max(self.received_at)))
+        let ttl = signed(fresh_for) - signed(stale_for.min(clock));
+        match self.soft {
+            None => ttl,
+            // "From the moment at which this is issued, or from the end of the lifetime if that comes first." Choice: the
+            // moment isn't in the future, even if the clock was set back.
+            Some(soft) => ttl.min(signed(soft.issued_at.min(now)) - signed(clock)),
+        }
     }
 
     fn stale_for(&self, now: u64) -> u64 {
@@ -1333,6 +1429,14 @@ fn vary_of(fields: &Fields) -> Option<Vec<String>> {
     names.sort();
     names.dedup();
     (!names.contains(&"*".to_owned())).then_some(names)
+}
+
+/// The docs of `Invalidation::tag`: they have no case.
+fn tags_of(fields: &Fields) -> Vec<String> {
+    members(fields.lines("cache-tag"))
+        .iter()
+        .map(|tag| tag.to_ascii_lowercase())
+        .collect()
 }
 
 /// RFC 9111 section 4.1: values match when they are the same but for white space and what is known to mean the same.

@@ -1,13 +1,16 @@
 //! Plays a scenario to the naive cache and to the real one, and compares what comes of each step.
 
 use super::{
-    cache::{self, Answer, Failed, Fields, MadeOf, Origin, Profile, Request, Response, Status},
+    cache::{
+        self, Answer, Covers, Failed, Fields, MadeOf, Origin, Profile, Request, Response, Status,
+    },
     scenario::{START, Scenario, Script},
 };
 use bytes::Bytes;
 use frontage::{
     Cache, CacheCore, CacheLayer, CachePolicy, MemoryStore,
     clock::{Clock, ManualClock},
+    invalidation::Invalidation,
 };
 use http_body_util::{BodyExt, Empty, Full};
 use std::{
@@ -47,6 +50,10 @@ pub(crate) async fn play(
         model.origin.now = model.origin.now.saturating_add_signed(played.moves);
         // However long the origin took, it is the same time for both.
         real.clock.set(model.origin.now);
+        if let Some(what) = &played.invalidates {
+            model.cache.invalidate(what, model.origin.now);
+            real.invalidate(what);
+        }
         let mut of_model = comparable(model.ask(&played.request, &played.script));
         let of_real = comparable(real.ask(&played.request, &played.script).await);
         if of_model != of_real {
@@ -165,6 +172,23 @@ impl Real {
             origin,
             clock,
         }
+    }
+
+    fn invalidate(&self, what: &cache::Invalidation) {
+        let made = match what.covers {
+            Covers::Exactly(path) => Invalidation::path(path),
+            Covers::AllThatBeginWith(prefix) => Invalidation::path(&format!("{prefix}*")),
+            Covers::Tagged(tag) => Invalidation::tag(tag),
+            Covers::Everything => Ok(Invalidation::everything()),
+        };
+        let mut made = made.expect("a valid one");
+        if let Some(host) = what.host {
+            made = made.host(host).expect("a valid host");
+        }
+        if what.soft {
+            made = made.soft();
+        }
+        self.core.invalidator().issue(&made);
     }
 
     async fn ask(&mut self, request: &Request, script: &Script) -> Outcome {

@@ -1,13 +1,13 @@
-//! What is played: requests, what the origin says to each, and how the time goes.
+//! What is played: requests, what the origin says to each, what is invalidated by hand, and how the time goes.
 //!
 //! A step is read off [`STEP`] bytes, each of which chooses from a small pool, the plain first: so that one decoder serves the
 //! property test (which shrinks towards fewer steps and smaller bytes) and the fuzz target.
 
-use super::cache::{Fields, Profile, Request, Response, http_date, range_of};
+use super::cache::{Covers, Fields, Invalidation, Profile, Request, Response, http_date, range_of};
 use std::fmt;
 
 /// Bytes in a step.
-pub(crate) const STEP: usize = 30;
+pub(crate) const STEP: usize = 33;
 
 /// When a scenario begins: a moment in 2026, in milliseconds.
 pub(crate) const START: u64 = 1_767_225_600_000;
@@ -26,6 +26,8 @@ pub(crate) struct Scenario {
 pub(crate) struct Step {
     /// How far the clock moves before the request, in milliseconds.
     pub(crate) moves: i64,
+    /// What is invalidated before the request.
+    pub(crate) invalidates: Option<Invalidation>,
     pub(crate) request: Request,
     pub(crate) script: Script,
 }
@@ -146,6 +148,14 @@ impl Step {
                 -DAY,
             ],
         );
+        let (invalidates, what) = (byte(), byte());
+        let covers = choose(what, &COVERS);
+        let invalidates = (90..128).contains(&invalidates).then(|| Invalidation {
+            covers,
+            host: seldom(what.wrapping_mul(37), &["example.com", "other.org"])
+                .filter(|_| !matches!(covers, Covers::Tagged(_))),
+            soft: invalidates & 1 == 1,
+        });
         let method = match byte() {
             0..=199 => "GET",
             odd => choose(
@@ -407,6 +417,16 @@ impl Step {
         };
         say("vary", vary.map(Value::text));
         say("set-cookie", seldom(byte(), &["id=1"]).map(Value::text));
+        let tags = [
+            None,
+            None,
+            Some("x"),
+            Some("x"),
+            Some("X, y"),
+            Some("y"),
+            Some(" ,"),
+        ];
+        say("cache-tag", choose(byte(), &tags).map(Value::text));
         let named = byte();
         let references = [
             "/a",
@@ -430,6 +450,7 @@ impl Step {
         let (announces_length, confirmed) = (byte() & 1 == 1, byte());
         Self {
             moves,
+            invalidates,
             request: Request {
                 method,
                 target,
@@ -462,6 +483,22 @@ impl Step {
         }
     }
 }
+
+const COVERS: [Covers; 13] = [
+    Covers::Exactly("/a"),
+    Covers::Exactly("/a"),
+    Covers::Exactly("/a"),
+    Covers::AllThatBeginWith("/a"),
+    Covers::AllThatBeginWith("/"),
+    Covers::Tagged("x"),
+    Covers::Tagged("x"),
+    Covers::Tagged("Y"),
+    Covers::Everything,
+    Covers::Exactly("/b"),
+    Covers::Exactly("/a?x=1"),
+    Covers::Exactly("/a?"),
+    Covers::AllThatBeginWith("/a?"),
+];
 
 /// How long an answer lives: it has at most one of these.
 const LIFETIMES: [&str; 24] = [
@@ -637,6 +674,17 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.moves != 0 {
             write!(f, "{:+} ms, ", self.moves)?;
+        }
+        if let Some(Invalidation { covers, host, soft }) = &self.invalidates {
+            let how = if *soft { "softly" } else { "hard" };
+            let host = host.unwrap_or_default();
+            match covers {
+                Covers::Exactly(path) => write!(f, "{host}{path}")?,
+                Covers::AllThatBeginWith(prefix) => write!(f, "{host}{prefix}*")?,
+                Covers::Tagged(tag) => write!(f, "#{tag}")?,
+                Covers::Everything => write!(f, "{host} everything")?,
+            }
+            write!(f, " is invalidated {how}, ")?;
         }
         write!(f, "{} {}", self.request.method, self.request.target)?;
         for (name, value) in &self.request.fields.0 {
