@@ -19,10 +19,6 @@ mod reported {
     /// response to update any stored responses". The crate doesn't look at the tag of a 304.
     pub(super) const ANY_304_FRESHENS: bool = true;
 
-    /// What was invalidated softly "is stale from now on", but where its lifetime isn't over, the crate still takes it for
-    /// fresh when a part of another version comes, and doesn't keep that.
-    pub(super) const SOFTLY_INVALIDATED_KEEPS_OUT_PARTS: bool = true;
-
     /// "Issued again, they run on as they did": the crate doesn't note for what is there in parts that it was asked for in between.
     pub(super) const PARTS_BEGIN_ANEW: bool = true;
 }
@@ -343,8 +339,7 @@ impl Cache {
         if let Some(at) = chosen
             && verdict == Verdict::Validate
             && failed_lately
-            && (self.may_stand_in(&self.stored[at], request, now)
-                || self.judge(&self.stored[at], request, now).0 == Verdict::UseAndRefresh)
+            && self.will_do(&self.stored[at], request, now)
         {
             verdict = Verdict::Use;
         }
@@ -532,15 +527,16 @@ impl Cache {
             Ok(response) => is_error(response.status),
             Err(Failed) => true,
         };
+        if self.profile.staleness && error {
+            self.failing.push((key.clone(), received_at));
+        }
         if self.profile.staleness
             && error
             && let Some(at) = validate
         {
-            self.failing.push((key.clone(), received_at));
             // Choice (`cache`, "Stale answers"): an error replaces nothing that is still used, whatever its own lifetime.
             let stored = &self.stored[at];
-            let still_used = self.judge(stored, request, received_at).0 == Verdict::UseAndRefresh;
-            if still_used || self.may_stand_in(stored, request, received_at) {
+            if self.will_do(stored, request, received_at) {
                 return Ok(Answer {
                     response: present(stored, request, received_at),
                     status: Status::forwarded(fwd),
@@ -791,10 +787,7 @@ impl Cache {
             let kept = old.state == State::Kept;
             let same = has_same_strong_validator(&old.fields, &new.fields);
             // Choice (`stands`): a complete response that is fresh, or of the same version, doesn't give way to parts.
-            let fresh = match reported::SOFTLY_INVALIDATED_KEEPS_OUT_PARTS {
-                true => old.lifetime > old.age(received_at),
-                false => old.is_fresh(received_at),
-            };
+            let fresh = old.is_fresh(received_at);
             if kept && old.parts.is_none() && (fresh || same) {
                 return false;
             }
@@ -1010,6 +1003,12 @@ impl Cache {
             Verdict::Fetch => false,
         };
         is_used && !is_error(stored.status)
+    }
+
+    /// Whether an answer will do for an origin that fails: within either window.
+    fn will_do(&self, stored: &Stored, request: &Request, now: u64) -> bool {
+        self.judge(stored, request, now).0 == Verdict::UseAndRefresh
+            || self.may_stand_in(stored, request, now)
     }
 
     /// RFC 5861 section 4, and what the request asks (RFC 9111 sections 5.2.1.1 and 5.2.1.3).

@@ -74,20 +74,31 @@ enum Value {
     From(i64),
 }
 
+/// What a scenario brings together that seldom comes together by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bent {
+    None,
+    /// Windows in which something stale is used, and an origin that fails.
+    Stale,
+    /// Parts of the same.
+    Parts,
+}
+
 impl Scenario {
     pub(crate) fn read<'a>(
         profile: Profile,
         steps: impl IntoIterator<Item = &'a [u8; STEP]>,
     ) -> Self {
         let mut steps = steps.into_iter().enumerate().peekable();
-        // Parts come together only where many are asked for: in three scenarios of eight.
-        let in_parts = steps
-            .peek()
-            .is_some_and(|(_, first)| first[STEP - 1] >= 160);
+        let bent = match steps.peek().map_or(0, |(_, first)| first[STEP - 1]) {
+            0..=103 => Bent::None,
+            104..=143 => Bent::Stale,
+            144..=255 => Bent::Parts,
+        };
         Self {
             profile,
             steps: steps
-                .map(|(at, bytes)| Step::read(at, bytes, in_parts))
+                .map(|(at, bytes)| Step::read(at, bytes, bent))
                 .collect(),
         }
     }
@@ -106,51 +117,69 @@ fn seldom<T: Clone>(byte: u8, pool: &[T]) -> Option<T> {
 }
 
 impl Step {
-    fn read(number: usize, bytes: &[u8; STEP], in_parts: bool) -> Self {
+    fn read(number: usize, bytes: &[u8; STEP], bent: Bent) -> Self {
+        let (in_parts, is_stale) = (bent == Bent::Parts, bent == Bent::Stale);
         let mut next = bytes.iter().copied();
         let mut byte = || match next.next().expect("as many as are read") {
             // Nearer to the plain.
-            byte if in_parts && byte & 3 != 0 => byte / 2,
+            byte if bent != Bent::None && byte & 3 != 0 => byte / 2,
             byte => byte,
         };
         const SECOND: i64 = 1000;
         const DAY: i64 = 86_400 * SECOND;
-        let moves = choose(
+        let moves = choose::<i64>(
             byte(),
-            &[
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                SECOND,
-                5 * SECOND,
-                10 * SECOND,
-                30 * SECOND,
-                59 * SECOND,
-                60 * SECOND,
-                61 * SECOND,
-                999,
-                10_001,
-                119 * SECOND,
-                120 * SECOND,
-                3600 * SECOND,
-                DAY,
-                365 * DAY,
-                36_525 * DAY,
-                -SECOND,
-                -60 * SECOND,
-                -DAY,
-            ],
+            match is_stale {
+                // From window to window.
+                true => &[
+                    0,
+                    SECOND,
+                    0,
+                    5 * SECOND,
+                    10 * SECOND,
+                    0,
+                    20 * SECOND,
+                    -SECOND,
+                    31 * SECOND,
+                    0,
+                    60 * SECOND,
+                ],
+                false => &[
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    SECOND,
+                    5 * SECOND,
+                    10 * SECOND,
+                    30 * SECOND,
+                    59 * SECOND,
+                    60 * SECOND,
+                    61 * SECOND,
+                    999,
+                    10_001,
+                    119 * SECOND,
+                    120 * SECOND,
+                    3600 * SECOND,
+                    DAY,
+                    365 * DAY,
+                    36_525 * DAY,
+                    -SECOND,
+                    -60 * SECOND,
+                    -DAY,
+                ],
+            },
         );
         let (invalidates, what) = (byte(), byte());
         let covers = choose(what, &COVERS);
-        let invalidates = (90..128).contains(&invalidates).then(|| Invalidation {
+        let often = if in_parts { 108..128 } else { 90..128 };
+        let invalidates = often.contains(&invalidates).then(|| Invalidation {
             covers,
             host: seldom(what.wrapping_mul(37), &["example.com", "other.org"])
                 .filter(|_| !matches!(covers, Covers::Tagged(_))),
@@ -297,6 +326,7 @@ impl Step {
         let kind = byte();
         let status = match byte() {
             0..=199 => 200,
+            _ if is_stale => 503,
             odd => choose(
                 (odd - 200) * 4,
                 &[203, 204, 299, 301, 302, 404, 410, 416, 500, 501, 503, 599],
@@ -307,6 +337,7 @@ impl Step {
             .enumerate()
             .filter_map(|(at, byte)| match at {
                 0 => Some(choose(byte, &LIFETIMES)).filter(|directive| !directive.is_empty()),
+                1 if is_stale => Some(choose(byte, &WINDOWS)),
                 _ => seldom(byte, &DIRECTIVES),
             })
             .collect();
@@ -458,7 +489,7 @@ impl Step {
             },
             script: Script {
                 number,
-                fails: kind >= 252,
+                fails: kind >= 252 || (is_stale && kind % 3 == 0),
                 takes,
                 status,
                 fields: said,
@@ -526,6 +557,13 @@ const LIFETIMES: [&str; 24] = [
     "max-age=99999999999999999999",
     "max-age=3600",
     ",, max-age=3600 ,",
+];
+
+const WINDOWS: [&str; 4] = [
+    "stale-if-error=30",
+    "stale-while-revalidate=30",
+    "stale-while-revalidate=10, stale-if-error=60",
+    "stale-if-error=10",
 ];
 
 const DIRECTIVES: [&str; 20] = [
