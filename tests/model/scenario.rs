@@ -181,8 +181,12 @@ impl Step {
         let often = if in_parts { 108..128 } else { 90..128 };
         let invalidates = often.contains(&invalidates).then(|| Invalidation {
             covers,
-            host: seldom(what.wrapping_mul(37), &["example.com", "other.org"])
-                .filter(|_| !matches!(covers, Covers::Tagged(_))),
+            host: match invalidates & 14 {
+                2 => Some("example.com"),
+                14 => Some("other.org"),
+                _ => None,
+            }
+            .filter(|_| !matches!(covers, Covers::Tagged(_))),
             soft: invalidates & 1 == 1,
         });
         let method = match byte() {
@@ -207,7 +211,10 @@ impl Step {
         };
         add(
             "host",
-            seldom(byte(), &["example.com", "EXAMPLE.com:80", "other.org"]),
+            match is_stale {
+                true => choose(byte(), &[None, Some("example.com"), None, None, None]),
+                false => seldom(byte(), &["example.com", "EXAMPLE.com:80", "other.org"]),
+            },
         );
         let accepts = byte();
         let languages = [
