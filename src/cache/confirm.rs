@@ -154,7 +154,10 @@ pub(super) async fn described<St: Store>(storing: &Storing<St>, fields: &HeaderM
         freshness: old.freshness.stale_since(now),
         ..old.clone()
     };
-    let stale = Record::Object(object.with_head(head));
+    let changed = object.with_head(head);
+    // What was seen of its invalidations holds.
+    changed.set_stamp(object.stamp());
+    let stale = Record::Object(changed);
     // Where it was replaced meanwhile, the `HEAD` was about something older.
     let _swapped = shared
         .store

@@ -21,9 +21,6 @@ mod reported {
 
     /// "Issued again, they run on as they did": the crate doesn't note for what is there in parts that it was asked for in between.
     pub(super) const PARTS_BEGIN_ANEW: bool = true;
-
-    /// The same, once a `HEAD` has said that it changed: then the last one counts, until somebody asks again.
-    pub(super) const HEAD_BEGINS_ANEW: bool = true;
 }
 
 /// Field lines, in order; names in lower case.
@@ -195,7 +192,6 @@ struct Stored {
 struct Soft {
     issued_at: u64,
     /// When the last of them was.
-    last_issued_at: u64,
     /// Somebody has asked for it since.
     was_met: bool,
 }
@@ -288,7 +284,6 @@ impl Cache {
             let runs_on = stored.soft.filter(|before| before.was_met);
             stored.soft = Some(Soft {
                 issued_at: runs_on.map_or(now, |before| before.issued_at),
-                last_issued_at: now,
                 was_met: runs_on.is_some(),
             });
         }
@@ -938,10 +933,6 @@ impl Cache {
         } else {
             // "Otherwise, the cache SHOULD consider the stored response to be stale."
             stored.lifetime = stored.lifetime.min(stored.age(received_at));
-            if let Some(soft) = stored.soft.as_mut().filter(|_| reported::HEAD_BEGINS_ANEW) {
-                soft.issued_at = soft.last_issued_at;
-                soft.was_met = false;
-            }
         }
     }
 
