@@ -191,7 +191,6 @@ struct Stored {
 #[derive(Clone, Copy, Debug)]
 struct Soft {
     issued_at: u64,
-    /// When the last of them was.
     /// Somebody has asked for it since.
     was_met: bool,
 }
