@@ -47,6 +47,7 @@ enum Kind {
     Panicked,
     Abandoned,
     TooSlow,
+    Stalled,
 }
 
 impl BodyError {
@@ -75,6 +76,17 @@ impl BodyError {
         Self(Kind::TooSlow)
     }
 
+    #[cfg(feature = "origin")]
+    pub(crate) fn stalled() -> Self {
+        Self(Kind::Stalled)
+    }
+
+    /// Whether the origin sent nothing for longer than its response timeout, or all of it took longer than may be.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        matches!(self.0, Kind::Stalled)
+    }
+
     /// Whether this reader was cut off because it held others up for longer than `lag_timeout`.
     #[must_use]
     pub fn is_too_slow(&self) -> bool {
@@ -100,6 +112,7 @@ impl fmt::Display for BodyError {
             }
             Kind::Panicked => f.write_str("the inner service panicked"),
             Kind::Abandoned => f.write_str("the fetch was dropped before its end"),
+            Kind::Stalled => f.write_str("the origin sent nothing more in time"),
             Kind::TooSlow => f.write_str("read so slowly that it held others up"),
         }
     }

@@ -41,11 +41,14 @@ pub mod freshness;
 pub mod headers;
 pub mod invalidation;
 pub mod key;
+#[cfg(feature = "origin")]
+pub mod origin;
 mod policy;
 pub mod range;
 pub mod status;
 pub mod store;
 mod sync;
+mod viewer;
 
 pub use body::ResponseBody;
 pub use cache::{Cache, CacheCore, CacheCoreBuilder, CacheLayer, OverMaxFetches};
@@ -53,3 +56,4 @@ pub use error::{BodyError, ConfigError};
 pub use policy::{CachePolicy, RangeMiss};
 pub use status::CacheStatus;
 pub use store::{MemoryStore, Store};
+pub use viewer::{ViewerAddress, ViewerProtocol};

@@ -95,6 +95,7 @@ fn valgrind(tool: &[&str], before: &str, subject: &[&str], rounds: u64) -> Resul
 }
 
 /// The answer of a hit; what isn't one is never ready at the first poll.
+#[allow(dead_code, reason = "not each bench has a cache")]
 pub(crate) fn hit<S>(
     cache: &mut Cache<S>,
     request: Request<Empty<Bytes>>,

@@ -1,0 +1,332 @@
+//! How an origin is reached: the attempts, the time for each, and what became of them.
+
+use crate::{error::BoxError, origin::OriginFailure};
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{
+    client::legacy::connect::{
+        Connected, Connection, HttpConnector,
+        dns::{GaiAddrs, GaiResolver, Name},
+    },
+    rt::TokioIo,
+};
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    io,
+    path::Path,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::net::{TcpStream, UnixStream};
+use tower_service::Service;
+
+/// Connects to one origin.
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) way: Way,
+    /// For an attempt: name, connection and TLS together.
+    pub(super) timeout: Duration,
+    pub(super) attempts: u32,
+}
+
+#[derive(Clone)]
+pub(super) enum Way {
+    Network(HttpsConnector<HttpConnector<Resolver>>),
+    Unix(Arc<Path>),
+    Given(Arc<dyn Dial>),
+}
+
+impl Way {
+    pub(super) fn network(mut tls: rustls::ClientConfig, http2: bool) -> Self {
+        // It is set here, and asked to be empty.
+        tls.alpn_protocols.clear();
+        let mut http = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        let builder = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http();
+        Self::Network(match http2 {
+            true => builder.enable_http2().wrap_connector(http),
+            false => builder.enable_http1().wrap_connector(http),
+        })
+    }
+
+    async fn connect(&mut self, uri: Uri) -> Result<Io, BoxError> {
+        Ok(match self {
+            Self::Network(network) => {
+                std::future::poll_fn(|cx| network.poll_ready(cx)).await?;
+                Io::Network(Box::new(network.call(uri).await?))
+            }
+            Self::Unix(path) => Io::Unix(TokioIo::new(UnixStream::connect(path).await?)),
+            Self::Given(dial) => Io::Given(dial.dial(uri).await?),
+        })
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = OriginConnection;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<OriginConnection, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let mut this = self.clone();
+        Box::pin(async move {
+            let mut attempt = 1;
+            loop {
+                let connecting = this.way.connect(uri.clone());
+                let error = match tokio::time::timeout(this.timeout, connecting).await {
+                    Ok(Ok(io)) => {
+                        return Ok(OriginConnection {
+                            io,
+                            uses: Uses::default(),
+                        });
+                    }
+                    Ok(Err(source)) => ConnectError::of(source),
+                    Err(elapsed) => ConnectError {
+                        failure: OriginFailure::ConnectTimeout,
+                        source: elapsed.into(),
+                    },
+                };
+                tracing::debug!(
+                    host = uri.host(),
+                    attempt,
+                    error = &error as &dyn Error,
+                    "no connection"
+                );
+                if attempt >= this.attempts {
+                    return Err(error);
+                }
+                attempt += 1;
+            }
+        })
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) struct ConnectError {
+    pub(super) failure: OriginFailure,
+    source: BoxError,
+}
+
+impl ConnectError {
+    fn of(source: BoxError) -> Self {
+        let mut failure = OriginFailure::Connect;
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&*source);
+        while let Some(error) = cause {
+            if error.is::<Unresolved>() {
+                failure = OriginFailure::Dns;
+            } else if error.is::<rustls::Error>() {
+                failure = OriginFailure::Tls;
+            }
+            cause = match error.downcast_ref::<io::Error>() {
+                Some(io) if io.kind() == io::ErrorKind::TimedOut => {
+                    failure = OriginFailure::ConnectTimeout;
+                    None
+                }
+                // An I/O error hides the one that it was made of.
+                Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+                None => error.source(),
+            };
+        }
+        Self { failure, source }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// The system's resolver, whose errors can be told from others.
+#[derive(Clone)]
+pub(super) struct Resolver(GaiResolver);
+
+impl Service<Name> for Resolver {
+    type Response = GaiAddrs;
+    type Error = Unresolved;
+    type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, Unresolved>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+        self.0.poll_ready(cx).map_err(Unresolved)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolving = self.0.call(name);
+        Box::pin(async move { resolving.await.map_err(Unresolved) })
+    }
+}
+
+/// The name has no address.
+#[derive(Debug)]
+pub(super) struct Unresolved(io::Error);
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name doesn't resolve")
+    }
+}
+
+impl Error for Unresolved {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// How many requests a connection has answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Uses(Arc<AtomicU32>);
+
+impl Uses {
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A connector that was given.
+pub(in crate::origin) trait Dial: Send + Sync {
+    fn dial(&self, uri: Uri) -> Dialling;
+}
+
+type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn GivenIo>, BoxError>> + Send>>;
+
+/// A connection that was given.
+pub(in crate::origin) trait GivenIo:
+    Read + Write + Connection + Send + Unpin
+{
+}
+
+impl<T: Read + Write + Connection + Send + Unpin> GivenIo for T {}
+
+/// [`Dial`] of a service.
+pub(in crate::origin) struct Dialled<C>(pub(super) C);
+
+impl<C> Dial for Dialled<C>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Read + Write + Connection + Send + Unpin + 'static,
+    C::Error: Into<BoxError>,
+    C::Future: Send,
+{
+    fn dial(&self, uri: Uri) -> Dialling {
+        let mut connector = self.0.clone();
+        Box::pin(async move {
+            std::future::poll_fn(|cx| connector.poll_ready(cx))
+                .await
+                .map_err(Into::into)?;
+            let io = connector.call(uri).await.map_err(Into::into)?;
+            Ok(Box::new(io) as Box<dyn GivenIo>)
+        })
+    }
+}
+
+/// A connection to an origin.
+pub(super) struct OriginConnection {
+    io: Io,
+    uses: Uses,
+}
+
+enum Io {
+    Network(Box<MaybeHttpsStream<TokioIo<TcpStream>>>),
+    Unix(TokioIo<UnixStream>),
+    Given(Box<dyn GivenIo>),
+}
+
+impl Connection for OriginConnection {
+    fn connected(&self) -> Connected {
+        let connected = match &self.io {
+            Io::Network(io) => io.connected(),
+            Io::Unix(_) => Connected::new(),
+            Io::Given(io) => io.connected(),
+        };
+        connected.extra(self.uses.clone())
+    }
+}
+
+/// Calls a method of whatever connection it is.
+macro_rules! io {
+    ($self:ident, $io:ident => $call:expr) => {
+        match &mut $self.get_mut().io {
+            Io::Network(io) => {
+                let $io = Pin::new(&mut **io);
+                $call
+            }
+            Io::Unix(io) => {
+                let $io = Pin::new(io);
+                $call
+            }
+            Io::Given(io) => {
+                let $io = Pin::new(&mut **io);
+                $call
+            }
+        }
+    };
+}
+
+impl Read for OriginConnection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        io!(self, io => io.poll_read(cx, buffer))
+    }
+}
+
+impl Write for OriginConnection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        io!(self, io => io.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        io!(self, io => io.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        io!(self, io => io.poll_shutdown(cx))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.io {
+            Io::Network(io) => io.is_write_vectored(),
+            Io::Unix(io) => io.is_write_vectored(),
+            Io::Given(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        io!(self, io => io.poll_write_vectored(cx, slices))
+    }
+}

@@ -1,0 +1,326 @@
+//! The service of an origin: the attempts, and what the viewer gets of them.
+
+use super::{
+    OriginBody, OriginFailure, RequestBody,
+    client::{Clients, Failed},
+    request::{self, Kind, Target},
+    upgrade,
+};
+use crate::{
+    error::BoxError,
+    headers::{content_length, remove_hop_by_hop},
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body;
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tower_service::Service as TowerService;
+
+/// Asks an [`Origin`](super::Origin). Clones share its connections.
+///
+/// Always ready, and never an error: what fails becomes a response with the status that CloudFront gives, and an [`OriginFailure`] in
+/// its extensions.
+#[derive(Clone)]
+pub struct OriginService(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) way: Way,
+    pub(super) target: Target,
+    pub(super) http2: bool,
+    pub(super) attempts: u32,
+    pub(super) max_response_head: usize,
+    pub(super) response_timeout: Duration,
+    pub(super) completion_timeout: Option<Duration>,
+    pub(super) websocket_idle_timeout: Duration,
+}
+
+pub(super) enum Way {
+    Http(Box<Clients>),
+    Service(Arc<dyn InProcess>),
+}
+
+impl OriginService {
+    pub(super) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl fmt::Debug for OriginService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.0.target.https.as_ref().or(self.0.target.http.as_ref());
+        f.debug_struct("OriginService")
+            .field("at", &at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B> TowerService<Request<B>> for OriginService
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<OriginBody>;
+    type Error = Infallible;
+    type Future = OriginFuture;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> OriginFuture {
+        let shared = self.0.clone();
+        let request = request.map(RequestBody::new);
+        OriginFuture(Box::pin(async move {
+            let method = request.method().clone();
+            shared
+                .answer(request)
+                .await
+                .unwrap_or_else(|failure| page(failure, &method))
+        }))
+    }
+}
+
+/// The future of an [`OriginService`].
+pub struct OriginFuture(Pin<Box<dyn Future<Output = Response<OriginBody>> + Send>>);
+
+impl Future for OriginFuture {
+    type Output = Result<Response<OriginBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for OriginFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OriginFuture").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    async fn answer(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<OriginBody>, OriginFailure> {
+        // Too far to be an instant: never.
+        let deadline = self
+            .completion_timeout
+            .and_then(|timeout| Instant::now().checked_add(timeout));
+        let answering = self.ask(request, deadline);
+        match deadline {
+            None => answering.await,
+            Some(deadline) => tokio::time::timeout_at(deadline, answering)
+                .await
+                .unwrap_or(Err(OriginFailure::CompletionTimeout)),
+        }
+    }
+
+    async fn ask(
+        &self,
+        request: Request<RequestBody>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<OriginBody>, OriginFailure> {
+        let (mut parts, mut body) = request.into_parts();
+        let kind = request::kind(&parts)?;
+        body.expect(content_length(&parts.headers));
+        let viewer = (kind == Kind::WebSocket).then(|| upgrade::viewer(&mut parts));
+        self.target.rewrite(&mut parts, kind)?;
+        let request = Request::from_parts(parts, body);
+        let clients = match &self.way {
+            Way::Http(clients) => clients,
+            Way::Service(service) => {
+                return self.in_process(&**service, request, viewer, deadline).await;
+            }
+        };
+        let response = self.send(clients, request, kind).await?;
+        if head_length(response.headers()) > self.max_response_head {
+            return Err(OriginFailure::HeaderTooBig);
+        }
+        let mut response = match (response.status(), viewer) {
+            (StatusCode::SWITCHING_PROTOCOLS, Some(Some(viewer))) => {
+                return Ok(upgrade::connect(
+                    response,
+                    viewer,
+                    self.websocket_idle_timeout,
+                ));
+            }
+            (StatusCode::SWITCHING_PROTOCOLS, _) => return Err(OriginFailure::InvalidResponse),
+            _ => response.map(|body| OriginBody::client(body, self.response_timeout, deadline)),
+        };
+        finish(&mut response);
+        Ok(response)
+    }
+
+    /// Tries as often as the method and the way of failing allow.
+    async fn send(
+        &self,
+        clients: &Clients,
+        request: Request<RequestBody>,
+        kind: Kind,
+    ) -> Result<Response<hyper::body::Incoming>, OriginFailure> {
+        let http2 = (self.http2 && kind != Kind::WebSocket) || kind == Kind::Grpc;
+        let (mut parts, body) = request.into_parts();
+        if !http2 && !body.is_empty() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+            // hyper sends a body of unknown length with a GET only when it is told to.
+            let chunked = HeaderValue::from_static("chunked");
+            parts.headers.insert(header::TRANSFER_ENCODING, chunked);
+        }
+        let replay = body.is_empty().then(|| parts.clone());
+        let mut request = Request::from_parts(parts, body);
+        let mut left = Left {
+            attempts: self.attempts,
+            reconnects: 1,
+        };
+        loop {
+            let failed = match clients.send(request, http2, self.response_timeout).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            match &replay {
+                Some(parts) if left.may_retry(&parts.method, &failed) => {
+                    tracing::debug!(failure = %failed.failure, "trying once more");
+                    request = Request::from_parts(parts.clone(), RequestBody::empty());
+                }
+                _ => return Err(failed.failure),
+            }
+        }
+    }
+
+    async fn in_process(
+        &self,
+        service: &dyn InProcess,
+        request: Request<RequestBody>,
+        viewer: Option<Option<hyper::upgrade::OnUpgrade>>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<OriginBody>, OriginFailure> {
+        let mut request = request;
+        if let Some(Some(viewer)) = viewer {
+            // It upgrades the viewer's connection itself.
+            request.extensions_mut().insert(viewer);
+        }
+        let answering = service.call(request, self.response_timeout, deadline);
+        let mut response = tokio::time::timeout(self.response_timeout, answering)
+            .await
+            .map_err(|_elapsed| OriginFailure::ResponseTimeout)??;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            finish(&mut response);
+        }
+        Ok(response)
+    }
+}
+
+/// What is left to be tried.
+struct Left {
+    attempts: u32,
+    reconnects: u32,
+}
+
+impl Left {
+    /// Whether a request without a body may be sent once more: after a connection that died while nobody used it, any
+    /// idempotent one, once; after a time-out, `GET` and `HEAD`, as long as there are attempts.
+    fn may_retry(&mut self, method: &Method, failed: &Failed) -> bool {
+        if failed.on_reused && method.is_idempotent() && self.reconnects > 0 {
+            self.reconnects -= 1;
+            return true;
+        }
+        self.attempts = self.attempts.saturating_sub(1);
+        failed.failure == OriginFailure::ResponseTimeout
+            && (*method == Method::GET || *method == Method::HEAD)
+            && self.attempts > 0
+    }
+}
+
+/// How long the fields of a head are, as HTTP/1.1 writes them.
+fn head_length(headers: &HeaderMap) -> usize {
+    let each = headers.iter();
+    each.map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum()
+}
+
+/// What belongs to the connection with the origin ends here.
+fn finish<B>(response: &mut Response<B>) {
+    remove_hop_by_hop(response.headers_mut());
+    // A message of ours, whatever the origin speaks (RFC 9110 section 2.5).
+    *response.version_mut() = Version::HTTP_11;
+}
+
+/// The page that stands in the place of an answer.
+fn page(failure: OriginFailure, method: &Method) -> Response<OriginBody> {
+    let status = failure.status();
+    let title = status.canonical_reason().unwrap_or("Error");
+    let page = format!(
+        "<!DOCTYPE html>\n<title>{code} {title}</title>\n<h1>{code} {title}</h1>\n<p>{failure}.</p>\n",
+        code = status.as_u16(),
+    );
+    let length = page.len();
+    let body = match *method {
+        Method::HEAD => OriginBody::page(bytes::Bytes::new()),
+        _ => OriginBody::page(page.into()),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    response.extensions_mut().insert(failure);
+    response
+}
+
+/// A service in this process.
+pub(super) trait InProcess: Send + Sync {
+    fn call(
+        &self,
+        request: Request<RequestBody>,
+        timeout: Duration,
+        deadline: Option<Instant>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<OriginBody>, OriginFailure>> + Send>>;
+}
+
+pub(super) struct Service<S>(pub(super) S);
+
+impl<S, B> InProcess for Service<S>
+where
+    S: TowerService<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn call(
+        &self,
+        request: Request<RequestBody>,
+        timeout: Duration,
+        deadline: Option<Instant>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<OriginBody>, OriginFailure>> + Send>> {
+        let mut service = self.0.clone();
+        Box::pin(async move {
+            let answered = async {
+                poll_fn(|cx| service.poll_ready(cx)).await?;
+                service.call(request).await
+            };
+            match answered.await {
+                Ok(response) => {
+                    Ok(response.map(|body| OriginBody::service(body, timeout, deadline)))
+                }
+                Err(error) => {
+                    let error: BoxError = error.into();
+                    tracing::warn!(error = &*error, "the service of an origin failed");
+                    Err(OriginFailure::Closed)
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,580 @@
+//! An origin: where it is, and how it is asked.
+
+use super::{
+    OriginService,
+    client::{self, Clients},
+    request::{OriginProtocolPolicy, Target},
+    service::{InProcess, Way},
+};
+use crate::error::{BoxError, ConfigError};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri,
+    uri::{Authority, Scheme},
+};
+use http_body::Body;
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use tower_service::Service;
+
+/// The longest name and value of a custom header, all of them together, and how many there may be.
+const LONGEST_NAME: usize = 256;
+const LONGEST_VALUE: usize = 1_783;
+const LONGEST_HEADERS: usize = 10_240;
+const MOST_HEADERS: usize = 30;
+
+/// Custom headers that CloudFront doesn't allow.
+const FORBIDDEN: [&str; 22] = [
+    "cache-control",
+    "connection",
+    "content-length",
+    "cookie",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "max-forwards",
+    "pragma",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "request-range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-real-ip",
+];
+
+/// Where an origin is, and how it is asked: [`build`](Self::build) makes the service of it.
+///
+/// The settings have CloudFront's names and defaults. [`cloudfront`](Self::cloudfront) has their ranges checked, too.
+///
+/// ```
+/// use frontage::origin::Origin;
+/// use std::time::Duration;
+///
+/// let origin = Origin::url("https://app.example.com/base")?
+///     .custom_header("x-origin-verify", "a long secret")?
+///     .response_timeout(Duration::from_secs(60));
+/// # let _ = origin;
+/// # Ok::<(), frontage::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct Origin {
+    at: At,
+    protocol: OriginProtocolPolicy,
+    http_port: Option<u16>,
+    https_port: Option<u16>,
+    path: Box<str>,
+    custom_headers: HeaderMap,
+    viewer_host: bool,
+    cookies: bool,
+    via: Option<Box<str>>,
+    connection_timeout: Duration,
+    connection_attempts: u32,
+    response_timeout: Duration,
+    keep_alive_timeout: Duration,
+    response_completion_timeout: Option<Duration>,
+    websocket_idle_timeout: Duration,
+    max_response_head: usize,
+    http2: bool,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    cloudfront: bool,
+}
+
+#[derive(Clone)]
+enum At {
+    Host(Box<str>),
+    Unix(PathBuf),
+    Given(Box<str>, client::Way),
+    Service(Arc<dyn InProcess>),
+}
+
+impl fmt::Debug for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(host) => f.debug_tuple("Host").field(host).finish(),
+            Self::Unix(path) => f.debug_tuple("Unix").field(path).finish(),
+            Self::Given(host, _) => f.debug_tuple("Given").field(host).finish(),
+            Self::Service(_) => f.write_str("Service"),
+        }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Custom headers are often secrets.
+        let names: Vec<&HeaderName> = self.custom_headers.keys().collect();
+        f.debug_struct("Origin")
+            .field("at", &self.at)
+            .field("protocol", &self.protocol)
+            .field("path", &self.path)
+            .field("custom_headers", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Origin {
+    fn new(at: At, protocol: OriginProtocolPolicy) -> Self {
+        Self {
+            at,
+            protocol,
+            http_port: None,
+            https_port: None,
+            path: Box::default(),
+            custom_headers: HeaderMap::new(),
+            viewer_host: false,
+            cookies: true,
+            via: Some("frontage".into()),
+            connection_timeout: Duration::from_secs(10),
+            connection_attempts: 3,
+            response_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(5),
+            response_completion_timeout: None,
+            websocket_idle_timeout: Duration::from_secs(600),
+            max_response_head: 32 << 10,
+            http2: false,
+            tls: None,
+            cloudfront: false,
+        }
+    }
+
+    /// A server by its name or address, reached as [`protocol_policy`](Self::protocol_policy) says; by HTTPS if it doesn't.
+    #[must_use]
+    pub fn host(host: impl Into<Box<str>>) -> Self {
+        Self::new(At::Host(host.into()), OriginProtocolPolicy::HttpsOnly)
+    }
+
+    /// A server by the URL of its root: the scheme says the protocol, and a path is the [`path`](Self::path).
+    ///
+    /// # Errors
+    ///
+    /// When it isn't `http://HOST[:PORT][/PATH]` or the same with `https`.
+    pub fn url(url: &str) -> Result<Self, ConfigError> {
+        let error = || ConfigError::new("url", url, "http://HOST[:PORT][/PATH], or https");
+        let uri: Uri = url.parse().map_err(|_| error())?;
+        let authority = uri.authority().ok_or_else(error)?;
+        if uri.query().is_some() || authority.as_str().contains('@') {
+            return Err(error());
+        }
+        let port = authority.port_u16();
+        if port.is_none() && authority.as_str() != authority.host() {
+            return Err(error());
+        }
+        let origin = Self::host(authority.host());
+        let mut origin = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => Self {
+                http_port: port,
+                ..origin.protocol_policy(OriginProtocolPolicy::HttpOnly)
+            },
+            Some(scheme) if *scheme == Scheme::HTTPS => Self {
+                https_port: port,
+                ..origin
+            },
+            _ => return Err(error()),
+        };
+        origin.path = uri.path().trim_end_matches('/').into();
+        Ok(origin)
+    }
+
+    /// A server on a Unix socket, reached by HTTP. `Host` is the viewer's.
+    #[must_use]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::new(At::Unix(path.into()), OriginProtocolPolicy::HttpOnly).forward_host(true)
+    }
+
+    /// A service in this process, such as an axum router: an origin without an address, which nobody else can reach
+    /// (CloudFront's VPC origins). `Host` is the viewer's.
+    #[must_use]
+    pub fn service<S, B>(service: S) -> Self
+    where
+        S: Service<Request<super::RequestBody>, Response = Response<B>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let service = super::service::Service(service);
+        Self::new(
+            At::Service(Arc::new(service)),
+            OriginProtocolPolicy::HttpOnly,
+        )
+        .forward_host(true)
+    }
+
+    /// A server that a connector of one's own reaches, which does all that TLS takes, too. The name goes into `Host` and
+    /// into the URI that it is called with.
+    #[must_use]
+    pub fn connector<C>(host: impl Into<Box<str>>, connector: C) -> Self
+    where
+        C: Service<Uri> + Clone + Send + Sync + 'static,
+        C::Response: hyper::rt::Read
+            + hyper::rt::Write
+            + hyper_util::client::legacy::connect::Connection
+            + Send
+            + Unpin
+            + 'static,
+        C::Error: Into<BoxError>,
+        C::Future: Send,
+    {
+        let way = client::Way::given(connector);
+        Self::new(At::Given(host.into(), way), OriginProtocolPolicy::HttpOnly)
+    }
+
+    /// By which protocol it is reached.
+    #[must_use]
+    pub fn protocol_policy(mut self, policy: OriginProtocolPolicy) -> Self {
+        self.protocol = policy;
+        self
+    }
+
+    /// The port for HTTP. Default: 80.
+    #[must_use]
+    pub fn http_port(mut self, port: u16) -> Self {
+        self.http_port = Some(port);
+        self
+    }
+
+    /// The port for HTTPS. Default: 443.
+    #[must_use]
+    pub fn https_port(mut self, port: u16) -> Self {
+        self.https_port = Some(port);
+        self
+    }
+
+    /// What stands in front of each path (`OriginPath`). Default: nothing.
+    ///
+    /// # Errors
+    ///
+    /// Unless it is empty, or starts with `/`, doesn't end with one, and is a path.
+    pub fn path(mut self, path: &str) -> Result<Self, ConfigError> {
+        let is_path = path.is_empty()
+            || (path.starts_with('/')
+                && !path.ends_with('/')
+                && !path.contains(['?', '#'])
+                && path.parse::<Uri>().is_ok());
+        if !is_path {
+            return Err(ConfigError::new(
+                "path",
+                path,
+                "empty, or a path that starts with '/' and doesn't end with one",
+            ));
+        }
+        self.path = path.into();
+        Ok(self)
+    }
+
+    /// A header that each request gets, in place of a viewer's of that name.
+    ///
+    /// # Errors
+    ///
+    /// For a name that CloudFront doesn't allow (such as `Host`, `Cookie`, `Range`, `Via`, `X-Amz-...`), over 256
+    /// characters of a name or 1,783 of a value, over 10,240 in all or 30 headers, and what can't be a header.
+    pub fn custom_header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
+        let error = |expected| Err(ConfigError::new("custom_header", name, expected));
+        let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
+            return error("a header's name");
+        };
+        let lower = parsed.as_str();
+        if FORBIDDEN.contains(&lower) || lower.starts_with("x-amz-") || lower.starts_with("x-edge-")
+        {
+            return error("one that isn't reserved");
+        }
+        let Ok(mut parsed_value) = HeaderValue::from_str(value) else {
+            return error("given with a value of visible ASCII");
+        };
+        parsed_value.set_sensitive(true);
+        if name.len() > LONGEST_NAME || value.len() > LONGEST_VALUE {
+            return error("at most 256 characters, and its value 1,783");
+        }
+        self.custom_headers.insert(parsed, parsed_value);
+        let long: usize = self
+            .custom_headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if self.custom_headers.len() > MOST_HEADERS || long > LONGEST_HEADERS {
+            return error("one of at most 30, of 10,240 characters in all");
+        }
+        Ok(self)
+    }
+
+    /// Whether the viewer's `Host` goes on, in place of the origin's name. Default: no, but for services in the process and Unix
+    /// sockets. The certificate is checked for the origin's name in either case.
+    #[must_use]
+    pub fn forward_host(mut self, forward: bool) -> Self {
+        self.viewer_host = forward;
+        self
+    }
+
+    /// The name in `Via` (RFC 9110 section 7.6.3); `None` for no such field. Default: `frontage`.
+    ///
+    /// # Errors
+    ///
+    /// When it can't stand in a header.
+    pub fn via(mut self, name: Option<&str>) -> Result<Self, ConfigError> {
+        if let Some(name) = name
+            && (name.is_empty() || name.contains(',') || HeaderValue::from_str(name).is_err())
+        {
+            return Err(ConfigError::new(
+                "via",
+                name,
+                "a name, perhaps with a comment",
+            ));
+        }
+        self.via = name.map(Into::into);
+        Ok(self)
+    }
+
+    /// How long an attempt to connect may take: name, connection and TLS together (`ConnectionTimeout`). Default: 10 s.
+    #[must_use]
+    pub fn connection_timeout(mut self, timeout: Duration) -> Self {
+        self.connection_timeout = timeout;
+        self
+    }
+
+    /// How often it is tried to connect; and how often a `GET` or `HEAD` is tried that gets no answer in time
+    /// (`ConnectionAttempts`). Default: 3.
+    #[must_use]
+    pub fn connection_attempts(mut self, attempts: u32) -> Self {
+        self.connection_attempts = attempts;
+        self
+    }
+
+    /// How long the origin may send nothing: before its answer begins, and between its parts (`OriginReadTimeout`). Default: 30 s.
+    #[must_use]
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout;
+        self
+    }
+
+    /// How long a connection that nobody uses is kept (`OriginKeepaliveTimeout`). Default: 5 s.
+    #[must_use]
+    pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
+        self.keep_alive_timeout = timeout;
+        self
+    }
+
+    /// How long all may take together, from the first attempt to connect to the end of the body
+    /// (`ResponseCompletionTimeout`). Default: `None`, for ever.
+    #[must_use]
+    pub fn response_completion_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.response_completion_timeout = timeout;
+        self
+    }
+
+    /// How long a WebSocket may be still. Default: 10 minutes.
+    #[must_use]
+    pub fn websocket_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.websocket_idle_timeout = timeout;
+        self
+    }
+
+    /// How long the head of a response may be, in bytes: names and values, and four for each field. At most 64 KiB are read. A longer one
+    /// is a 502. Default: 32 KiB.
+    #[must_use]
+    pub fn max_response_head(mut self, bytes: usize) -> Self {
+        self.max_response_head = bytes;
+        self
+    }
+
+    /// Whether it is asked by HTTP/2, by prior knowledge where there is no TLS. Default: only gRPC is.
+    #[must_use]
+    pub fn http2(mut self, http2: bool) -> Self {
+        self.http2 = http2;
+        self
+    }
+
+    /// How TLS is done, in place of what suits most: TLS 1.2 and 1.3, and the certificates that the system trusts. Its ALPN
+    /// protocols are set here.
+    #[must_use]
+    pub fn tls_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Whether [`build`](Self::build) holds the settings to CloudFront's ranges. Default: no.
+    #[must_use]
+    pub fn cloudfront(mut self, cloudfront: bool) -> Self {
+        self.cloudfront = cloudfront;
+        self
+    }
+
+    /// Makes the service.
+    ///
+    /// # Errors
+    ///
+    /// Names the setting that can't be: a host that is none, a time-out of 0, no attempts; where
+    /// [`cloudfront`](Self::cloudfront) is set, what is out of its ranges; and `tls_config` where there is none and the
+    /// system's certificates can't be read.
+    pub fn build(self) -> Result<OriginService, ConfigError> {
+        self.check()?;
+        if self.cloudfront {
+            self.check_ranges()?;
+        }
+        let (http, https) = self.authorities()?;
+        let way = match &self.at {
+            At::Service(service) => Way::Service(service.clone()),
+            At::Host(_) => {
+                let tls = match &self.tls {
+                    Some(tls) => (**tls).clone(),
+                    None => client::default_tls(https.is_some())?,
+                };
+                Way::Http(Box::new(Clients::network(tls, &self.connecting())))
+            }
+            At::Unix(path) => {
+                let way = client::Way::unix(path);
+                Way::Http(Box::new(Clients::new(way, &self.connecting())))
+            }
+            At::Given(_, way) => Way::Http(Box::new(Clients::new(way.clone(), &self.connecting()))),
+        };
+        let target = Target {
+            http,
+            https,
+            protocol: self.protocol,
+            path: self.path,
+            viewer_host: self.viewer_host,
+            cookies: self.cookies,
+            custom_headers: self.custom_headers,
+            via: self.via,
+        };
+        Ok(OriginService::new(super::service::Shared {
+            way,
+            target,
+            http2: self.http2,
+            attempts: self.connection_attempts,
+            max_response_head: self.max_response_head,
+            response_timeout: self.response_timeout,
+            completion_timeout: self.response_completion_timeout,
+            websocket_idle_timeout: self.websocket_idle_timeout,
+        }))
+    }
+
+    fn connecting(&self) -> client::Connecting {
+        client::Connecting {
+            timeout: self.connection_timeout,
+            attempts: self.connection_attempts,
+            keep_alive: self.keep_alive_timeout,
+        }
+    }
+
+    fn authorities(&self) -> Result<(Option<Authority>, Option<Authority>), ConfigError> {
+        let host = match &self.at {
+            At::Host(host) | At::Given(host, _) => host,
+            // Named for the client only: no viewer's Host, then this.
+            At::Unix(_) => "localhost",
+            At::Service(_) => return Ok((None, None)),
+        };
+        let wanted = "a name or an address, without a port";
+        let error = || ConfigError::new("host", host, wanted);
+        let with_port = |port: Option<u16>, default: u16| {
+            let authority = format!("{host}:{}", port.unwrap_or(default));
+            authority.parse::<Authority>().map_err(|_| error())
+        };
+        let bare: Authority = host.parse().map_err(|_| error())?;
+        if bare.host() != host {
+            return Err(error());
+        }
+        let is_needed = |unwanted| self.protocol != unwanted;
+        let http = with_port(self.http_port, 80)?;
+        let https = with_port(self.https_port, 443)?;
+        Ok((
+            is_needed(OriginProtocolPolicy::HttpsOnly).then_some(http),
+            is_needed(OriginProtocolPolicy::HttpOnly).then_some(https),
+        ))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let completion = self.response_completion_timeout;
+        for (setting, duration) in [
+            ("connection_timeout", self.connection_timeout),
+            ("response_timeout", self.response_timeout),
+            ("keep_alive_timeout", self.keep_alive_timeout),
+            ("websocket_idle_timeout", self.websocket_idle_timeout),
+            (
+                "response_completion_timeout",
+                completion.unwrap_or(Duration::MAX),
+            ),
+        ] {
+            if duration.is_zero() {
+                return Err(ConfigError::new(setting, "0 s", "longer than that"));
+            }
+        }
+        if self.connection_attempts == 0 {
+            return Err(ConfigError::new("connection_attempts", "0", "at least 1"));
+        }
+        if self.http_port == Some(0) || self.https_port == Some(0) {
+            return Err(ConfigError::new("port", "0", "at least 1"));
+        }
+        Ok(())
+    }
+
+    /// CloudFront's ranges (API reference, `Origin` and `CustomOriginConfig`).
+    fn check_ranges(&self) -> Result<(), ConfigError> {
+        let seconds = |setting, duration: Duration, most: u64, expected| {
+            let is_whole = duration.subsec_nanos() == 0;
+            match is_whole && (1..=most).contains(&duration.as_secs()) {
+                true => Ok(()),
+                false => Err(ConfigError::new(
+                    setting,
+                    format_args!("{duration:?}"),
+                    expected,
+                )),
+            }
+        };
+        seconds(
+            "connection_timeout",
+            self.connection_timeout,
+            10,
+            "1 to 10 whole seconds",
+        )?;
+        seconds(
+            "response_timeout",
+            self.response_timeout,
+            120,
+            "1 to 120 whole seconds",
+        )?;
+        seconds(
+            "keep_alive_timeout",
+            self.keep_alive_timeout,
+            300,
+            "1 to 300 whole seconds",
+        )?;
+        if self.connection_attempts > 3 {
+            let attempts = self.connection_attempts;
+            return Err(ConfigError::new("connection_attempts", attempts, "1 to 3"));
+        }
+        if let Some(completion) = self.response_completion_timeout
+            && completion < self.response_timeout
+        {
+            return Err(ConfigError::new(
+                "response_completion_timeout",
+                format_args!("{completion:?}"),
+                "no shorter than response_timeout",
+            ));
+        }
+        for (setting, port) in [
+            ("http_port", self.http_port),
+            ("https_port", self.https_port),
+        ] {
+            if let Some(port) = port
+                && !matches!(port, 80 | 443 | 1024..)
+            {
+                return Err(ConfigError::new(setting, port, "80, 443, or 1024 to 65535"));
+            }
+        }
+        if let At::Host(host) = &self.at
+            && (host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok())
+        {
+            return Err(ConfigError::new("host", host, "a name, not an address"));
+        }
+        Ok(())
+    }
+}

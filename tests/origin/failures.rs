@@ -1,0 +1,406 @@
+//! The spec's table of failures, each with a socket that fails in that way.
+
+use super::*;
+use crate::raw::{OK, Peer, Server, serve};
+use http_body_util::Full;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::Instant,
+};
+
+/// What a failed request looks like: status, reason, a page of ours; and how long it took.
+async fn fails(service: &OriginService, method: &str, expected: OriginFailure) -> Duration {
+    let start = Instant::now();
+    let response = ask(service, request(method, "/a", &[])).await;
+    let took = start.elapsed();
+    assert_eq!(failure(&response), Some(expected));
+    assert_eq!(response.status(), expected.status());
+    assert_eq!(
+        response.headers()["content-type"],
+        "text/html; charset=utf-8"
+    );
+    let page = text(response).await.unwrap();
+    assert_eq!(page.contains(&expected.to_string()), method != "HEAD");
+    took
+}
+
+/// An address that nobody listens on.
+async fn nobody() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A listener that accepts nothing, with connections that fill its backlog.
+async fn black_hole() -> (tokio::net::TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut held = Vec::new();
+    while let Ok(connected) = tokio::time::timeout(200 * MILLIS, TcpStream::connect(address)).await
+    {
+        held.push(connected.unwrap());
+        assert!(held.len() < 100, "the backlog doesn't fill");
+    }
+    (listener, held)
+}
+
+/// Reads the head, sends this, and holds the connection.
+async fn sends(answer: impl Into<String>) -> Server {
+    let answer = answer.into();
+    serve(move |_, mut peer| {
+        let answer = answer.clone();
+        async move {
+            peer.head().await;
+            peer.send(answer).await;
+            peer.head().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_refuses_is_a_502() {
+    let service = origin(&format!("http://{}", nobody().await))
+        .build()
+        .unwrap();
+    for method in ["GET", "HEAD", "POST"] {
+        let took = fails(&service, method, OriginFailure::Connect).await;
+        assert!(took < Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
+async fn attempts_to_connect_are_counted_for_every_method() {
+    for (attempts, method) in [(1, "GET"), (3, "GET"), (3, "POST"), (5, "DELETE")] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let connector = tower::service_fn({
+            let count = count.clone();
+            move |_: http::Uri| {
+                count.fetch_add(1, Ordering::SeqCst);
+                async { Err::<hyper_util::rt::TokioIo<TcpStream>, _>(std::io::Error::other("no")) }
+            }
+        });
+        let service = Origin::connector("h", connector)
+            .connection_attempts(attempts)
+            .build()
+            .unwrap();
+        fails(&service, method, OriginFailure::Connect).await;
+        assert_eq!(count.load(Ordering::SeqCst), attempts as usize);
+    }
+}
+
+#[tokio::test]
+async fn who_is_behind_a_wall_is_a_504_after_each_attempt_had_its_time() {
+    let (listener, _held) = black_hole().await;
+    let address = listener.local_addr().unwrap();
+    for attempts in [1, 3] {
+        let service = origin(&format!("http://{address}"))
+            .connection_timeout(300 * MILLIS)
+            .connection_attempts(attempts)
+            .build()
+            .unwrap();
+        let took = fails(&service, "GET", OriginFailure::ConnectTimeout).await;
+        let least = 300 * MILLIS * attempts;
+        assert!(
+            took >= least && took < least + Duration::from_secs(2),
+            "{took:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_a_502() {
+    // No resolver sends such a name anywhere.
+    let service = Origin::host("a..b")
+        .http_port(80)
+        .protocol_policy(frontage::origin::OriginProtocolPolicy::HttpOnly);
+    fails(&service.build().unwrap(), "GET", OriginFailure::Dns).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_before_its_answer_is_a_502_and_isnt_tried_again() {
+    type End = fn(Peer<TcpStream>);
+    let resets: End = Peer::reset;
+    let closes: End = drop;
+    for (sent, end) in [
+        ("", resets),
+        ("", closes),
+        ("HTTP/1.1 200 OK\r\ncontent-le", resets),
+        ("HTTP/1.1 200 OK\r\ncontent-le", closes),
+        ("HTTP/1.1 100 Continue\r\n\r\n", closes),
+    ] {
+        for method in ["GET", "POST"] {
+            let server = serve(move |_, mut peer| async move {
+                peer.head().await;
+                peer.send(sent).await;
+                end(peer);
+            })
+            .await;
+            let service = origin(&server.url()).build().unwrap();
+            fails(&service, method, OriginFailure::Closed).await;
+            assert_eq!(server.seen.connections(), 1, "{sent:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_is_a_502() {
+    let long = |length| format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(length));
+    let (long, longer) = (long(33_000), long(200_000));
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(200));
+    for (answer, expected) in [
+        (
+            "SSH-2.0-OpenSSH_9.9\r\n\r\n",
+            OriginFailure::InvalidResponse,
+        ),
+        ("HTTP/1.1 2x0 OK\r\n\r\n", OriginFailure::InvalidResponse),
+        (
+            "HTTP/1.1 200 OK\r\na b: c\r\n\r\n",
+            OriginFailure::InvalidResponse,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+            OriginFailure::InvalidResponse,
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+            OriginFailure::InvalidResponse,
+        ),
+        (&long, OriginFailure::HeaderTooBig),
+        (&longer, OriginFailure::HeaderTooBig),
+        (&many, OriginFailure::HeaderTooBig),
+    ] {
+        let server = sends(answer).await;
+        let service = origin(&server.url()).build().unwrap();
+        fails(&service, "GET", expected).await;
+        assert_eq!(server.seen.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn no_first_byte_is_a_504_and_only_get_and_head_are_tried_again() {
+    for (method, tries) in [
+        ("GET", 3),
+        ("HEAD", 3),
+        ("POST", 1),
+        ("PUT", 1),
+        ("OPTIONS", 1),
+        ("DELETE", 1),
+    ] {
+        let server = sends("").await;
+        let service = origin(&server.url())
+            .response_timeout(200 * MILLIS)
+            .build()
+            .unwrap();
+        let took = fails(&service, method, OriginFailure::ResponseTimeout).await;
+        assert_eq!(server.seen.heads().len(), tries as usize, "{method}");
+        let least = 200 * MILLIS * tries;
+        assert!(
+            took >= least && took < least + Duration::from_secs(2),
+            "{took:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_second_try_is_answered() {
+    let server = serve(|number, mut peer| async move {
+        peer.head().await;
+        if number == 1 {
+            peer.send(OK).await;
+        }
+        peer.head().await;
+    })
+    .await;
+    let service = origin(&server.url())
+        .response_timeout(200 * MILLIS)
+        .build()
+        .unwrap();
+    let response = ask(&service, get("/")).await;
+    assert_eq!(text(response).await.unwrap(), "ok");
+    assert_eq!(server.seen.connections(), 2);
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_on_is_not_too_late() {
+    let server = serve(|_, mut peer| async move {
+        peer.head().await;
+        peer.body(6).await;
+        peer.send(OK).await;
+        peer.head().await;
+    })
+    .await;
+    let service = origin(&server.url())
+        .response_timeout(500 * MILLIS)
+        .build()
+        .unwrap();
+    let (mut feed, body) = http_body_util::channel::Channel::<Bytes>::new(1);
+    let request = Request::post("/")
+        .header("content-length", "6")
+        .body(body)
+        .unwrap();
+    let slow = async {
+        for _ in 0..6 {
+            tokio::time::sleep(200 * MILLIS).await;
+            feed.send_data(Bytes::from_static(b"x")).await.unwrap();
+        }
+    };
+    let (response, ()) = tokio::join!(ask(&service, request), slow);
+    assert_eq!(text(response).await.unwrap(), "ok");
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_or_stands_still_is_aborted() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab";
+    for (resets, holds) in [(true, false), (false, false), (false, true)] {
+        let server = serve(move |_, mut peer| async move {
+            peer.head().await;
+            peer.send(HEAD).await;
+            match (resets, holds) {
+                (true, _) => {
+                    tokio::time::sleep(100 * MILLIS).await;
+                    peer.reset();
+                }
+                (_, true) => drop(peer.head().await),
+                _ => {}
+            }
+        })
+        .await;
+        let service = origin(&server.url())
+            .response_timeout(500 * MILLIS)
+            .build()
+            .unwrap();
+        let response = ask(&service, get("/")).await;
+        assert_eq!(response.status(), 200);
+        let error = text(response).await.unwrap_err();
+        assert_eq!(error.is_stalled(), holds, "{error:?}");
+        assert_eq!(server.seen.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn all_of_it_may_take_only_so_long() {
+    let server = serve(|_, mut peer| async move {
+        let head = peer.head().await.unwrap();
+        if head.starts_with("GET /body") {
+            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+                .await;
+            for _ in 0..100 {
+                tokio::time::sleep(50 * MILLIS).await;
+                peer.send("x").await;
+            }
+        }
+        peer.head().await;
+    })
+    .await;
+    let service = origin(&server.url())
+        .response_completion_timeout(Some(400 * MILLIS))
+        .build()
+        .unwrap();
+    let took = fails(&service, "GET", OriginFailure::CompletionTimeout).await;
+    assert!(took >= 400 * MILLIS && took < Duration::from_secs(3));
+    let start = Instant::now();
+    let response = ask(&service, get("/body")).await;
+    assert!(text(response).await.unwrap_err().is_stalled());
+    assert!(start.elapsed() >= 400 * MILLIS && start.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn connections_are_kept_and_one_that_died_meanwhile_is_replaced_for_what_may_be_sent_twice() {
+    for (method, status) in [("GET", 200), ("DELETE", 200), ("POST", 502)] {
+        let server = serve(|number, mut peer| async move {
+            peer.head().await;
+            peer.send(OK).await;
+            peer.head().await;
+            if number > 0 {
+                peer.send(OK).await;
+                peer.head().await;
+            }
+        })
+        .await;
+        let service = origin(&server.url()).build().unwrap();
+        let first = ask(&service, get("/")).await;
+        assert_eq!(text(first).await.unwrap(), "ok");
+        // The kept connection ends when it is asked.
+        let second = ask(&service, request(method, "/", &[])).await;
+        assert_eq!(second.status(), status, "{method}");
+        let connections = if status == 200 { 2 } else { 1 };
+        assert_eq!(server.seen.connections(), connections);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_request_after_the_other() {
+    let server = serve(|_, peer| peer.answer_all(OK)).await;
+    let service = origin(&server.url()).build().unwrap();
+    for _ in 0..100 {
+        let response = ask(&service, get("/")).await;
+        assert_eq!(text(response).await.unwrap(), "ok");
+    }
+    assert_eq!(server.seen.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed() {
+    let server = serve(|_, peer| peer.answer_all(OK)).await;
+    let service = origin(&server.url())
+        .keep_alive_timeout(100 * MILLIS)
+        .build()
+        .unwrap();
+    for connections in 1..=2 {
+        let response = ask(&service, get("/")).await;
+        assert_eq!(text(response).await.unwrap(), "ok");
+        assert_eq!(server.seen.connections(), connections);
+        tokio::time::sleep(400 * MILLIS).await;
+    }
+}
+
+#[tokio::test]
+async fn a_viewers_body_that_fails_is_a_400() {
+    let server = serve(|_, mut peer| async move {
+        peer.head().await;
+        peer.body(100).await;
+    })
+    .await;
+    let service = origin(&server.url()).build().unwrap();
+    let (mut feed, body) = http_body_util::channel::Channel::<Bytes, std::io::Error>::new(1);
+    let request = Request::post("/")
+        .header("content-length", "6")
+        .body(body)
+        .unwrap();
+    let broken = async {
+        feed.send_data(Bytes::from_static(b"x")).await.unwrap();
+        feed.abort(std::io::Error::other("gone"));
+    };
+    let (response, ()) = tokio::join!(ask(&service, request), broken);
+    assert_eq!(failure(&response), Some(OriginFailure::RequestBody));
+    for length in ["2", "6"] {
+        let other = Request::post("/").header("content-length", length);
+        let response = ask(&service, other.body(Full::from("abc")).unwrap()).await;
+        assert_eq!(
+            failure(&response),
+            Some(OriginFailure::RequestBody),
+            "{length}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_are_swallowed() {
+    let server = sends(
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    )
+    .await;
+    let service = origin(&server.url()).build().unwrap();
+    let response = ask(&service, get("/")).await;
+    assert!(!response.headers().contains_key("link"));
+    assert_eq!(text(response).await.unwrap(), "ok");
+}

@@ -1,0 +1,95 @@
+//! HTTP/2 to origins: where asked, and for gRPC.
+
+use super::*;
+use http::{HeaderMap, Version};
+use http_body_util::StreamBody;
+use hyper::body::{Frame, Incoming};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::net::TcpListener;
+
+/// Serves HTTP/1.1 and HTTP/2 without TLS; says the version and the `TE` of a request, and ends with trailers.
+async fn serve() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = connections.clone();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
+                let said = format!("{:?} {:?}", request.version(), request.headers().get("te"));
+                let received = request.into_body().collect().await.unwrap().to_bytes();
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", "0".parse().unwrap());
+                let frames = [
+                    Ok::<_, Infallible>(Frame::data(Bytes::from(said))),
+                    Ok(Frame::data(received)),
+                    Ok(Frame::trailers(trailers)),
+                ];
+                let body = StreamBody::new(futures_util::stream::iter(frames));
+                Ok::<_, Infallible>(Response::new(body))
+            });
+            tokio::spawn(async move {
+                let builder = auto::Builder::new(TokioExecutor::new());
+                let stream = TokioIo::new(stream);
+                builder
+                    .serve_connection(stream, service)
+                    .await
+                    .map_err(|_| ())
+            });
+        }
+    });
+    (url, connections)
+}
+
+#[tokio::test]
+async fn it_is_spoken_where_asked_and_one_connection_serves_many() {
+    let (url, connections) = serve().await;
+    let service = origin(&url).http2(true).build().unwrap();
+    let first = ask(&service, get("/")).await;
+    assert_eq!(
+        first.version(),
+        Version::HTTP_11,
+        "ours, whatever the origin speaks"
+    );
+    assert_eq!(text(first).await.unwrap(), "HTTP/2.0 None");
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let service = service.clone();
+        asking.spawn(async move { text(ask(&service, get("/")).await).await.unwrap() });
+    }
+    while let Some(answer) = asking.join_next().await {
+        assert_eq!(answer.unwrap(), "HTTP/2.0 None");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    let service = origin(&url).build().unwrap();
+    let response = ask(&service, get("/")).await;
+    assert_eq!(text(response).await.unwrap(), "HTTP/1.1 None");
+}
+
+#[tokio::test]
+async fn grpc_goes_by_http2_with_its_trailers() {
+    let (url, _) = serve().await;
+    let service = origin(&url).build().unwrap();
+    for content_type in ["application/grpc", "Application/gRPC+proto; x=y"] {
+        let request = Request::post("/package.Service/Method")
+            .header("content-type", content_type)
+            .body(http_body_util::Full::from("message"))
+            .unwrap();
+        let response = ask(&service, request).await;
+        let whole = response.into_body().collect().await.unwrap();
+        assert_eq!(whole.trailers().unwrap()["grpc-status"], "0");
+        assert_eq!(whole.to_bytes(), "HTTP/2.0 Some(\"trailers\")message");
+    }
+}
