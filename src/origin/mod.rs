@@ -1,28 +1,36 @@
-//! Origins: where answers come from.
+//! The origin side: how a request reaches an origin, and what becomes of it there.
 //!
-//! An [`Origin`] says where that is and how it is asked; [`Origin::build`] makes a service of it, to be put below a
-//! [`Cache`](crate::Cache).
+//! Below a [`Cache`](crate::Cache) a stack has, from the outside in, whom to try, who signs, and the client. Signing comes last before the
+//! wire: every attempt has its own host and its own date.
 //!
-//! ```
-//! use frontage::{CacheLayer, MemoryStore, origin::Origin};
-//! use tower::Layer;
-//!
-//! let origin = Origin::url("http://127.0.0.1:9000")?.connection_attempts(2).build()?;
-//! let edge = CacheLayer::new(MemoryStore::new(64 << 20)).layer(origin);
-//! # let _ = edge;
-//! # Ok::<(), frontage::ConfigError>(())
-//! ```
+//! With the feature `origin` there is a client, too: an `Origin` says where an origin is and how it is asked, and is built into a
+//! service that never fails, but answers with the status that CloudFront gives and an [`OriginFailure`] in the extensions.
 
+#[cfg(feature = "origin")]
 mod body;
+#[cfg(feature = "origin")]
 mod client;
 mod failure;
+#[cfg(feature = "origin")]
 mod request;
+#[cfg(feature = "origin")]
 mod service;
+#[cfg(feature = "origin")]
 mod settings;
+mod sign;
+#[cfg(feature = "origin")]
 mod upgrade;
 
-pub use body::{OriginBody, RequestBody};
 pub use failure::OriginFailure;
-pub use request::OriginProtocolPolicy;
-pub use service::{OriginFuture, OriginService};
-pub use settings::Origin;
+pub use sign::{
+    Credentials, CredentialsError, OriginAccessControl, ProvideCredentials, ProvidedCredentials,
+    RefreshingCredentials, S3Host, Sign, SignBody, SignError, SignFuture, SignLayer, Signer,
+    SigningBehavior, SigningService, region_of_host,
+};
+#[cfg(feature = "origin")]
+pub use {
+    body::{OriginBody, RequestBody},
+    request::OriginProtocolPolicy,
+    service::{OriginFuture, OriginService},
+    settings::Origin,
+};
