@@ -55,12 +55,16 @@ fn encoded_byte(byte: impl Strategy<Value = u8>) -> impl Strategy<Value = String
     })
 }
 
-/// A byte of ASCII as it is, of those that `http::Uri` takes where `target` has a star.
-fn plain_byte(target: &str) -> impl Strategy<Value = String> + use<> {
+/// A byte of ASCII as it is, of those that `http::Uri` takes there.
+fn plain_byte(in_query: bool) -> impl Strategy<Value = String> + use<> {
     let is_taken = |char: &char| {
-        let target = target.replace('*', &char.to_string());
-        let uri = target.parse::<http::Uri>();
-        uri.is_ok_and(|uri| uri.path_and_query().unwrap().as_str() == target)
+        let target = if in_query { "/?" } else { "/" }.to_owned() + &char.to_string();
+        target.parse().is_ok_and(|uri: http::Uri| match in_query {
+            true => uri
+                .query()
+                .is_some_and(|query| target.ends_with(query) && query.len() == 1),
+            false => uri.path() == target,
+        })
     };
     let taken: Vec<char> = ('\0'..='\x7f').filter(is_taken).collect();
     assert!(taken.len() > 70);
@@ -70,7 +74,7 @@ fn plain_byte(target: &str) -> impl Strategy<Value = String> + use<> {
 fn path() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => encoded_byte(any::<u8>()),
-        4 => plain_byte("/*"),
+        4 => plain_byte(false),
         2 => select(&["/", "//", "/.", "/..", "/./", "/../", "/...", "%2f", "%2e", "%25"][..])
             .prop_map(str::to_owned),
         2 => "[a-z0-9]{1,4}",
@@ -83,7 +87,7 @@ fn path() -> impl Strategy<Value = String> {
 fn query(one: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = Option<String>> {
     let piece = prop_oneof![
         4 => one,
-        3 => plain_byte("/?*"),
+        3 => plain_byte(true),
         4 => select(&["&", "&&", "=", "a=", "a&", "a=1&", "A=1&", "a=2&", "a-=1&", "+", "%20", "%2B"][..])
             .prop_map(str::to_owned),
         1 => "[\u{a1}-\u{ffff}]",
@@ -153,7 +157,13 @@ fn given() -> impl Strategy<Value = Given> {
         ][..],
     );
     let host = prop::option::of(select(&["B.example", "b.example:8080"][..]));
-    let target = (authority, path(), query(encoded_text())).prop_map(|(authority, path, query)| {
+    let is_utf8 = |query: &Option<String>| {
+        let query = query.as_deref().unwrap_or_default();
+        String::from_utf8(decoded(query, b' ')).is_ok()
+    };
+    // Stray `%` make others, rarely.
+    let query = query(encoded_text()).prop_filter("difference 3", is_utf8);
+    let target = (authority, path(), query).prop_map(|(authority, path, query)| {
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         format!("{authority}{path}{query}")
     });
