@@ -1,19 +1,20 @@
 //! Signatures beside those of AWS's own `aws-sigv4`, over 10,000 generated requests for each form of the path.
 //!
 //! What corresponds: the header fields hold the signature and the payload's hash (`SignatureLocation::Headers`,
-//! `PayloadChecksumKind::XAmzSha256`), the session token is signed (`SessionTokenMode::Include`). S3 is `PercentEncodingMode::Single`
-//! with `UriPathNormalizationMode::Disabled`, everything else `Double` with `Enabled`. `aws-sigv4` signs every field that isn't
-//! excluded, so all but `host`, `range` and `x-amz-*` are.
+//! `PayloadChecksumKind::XAmzSha256`), the session token is signed (`SessionTokenMode::Include`). S3 is
+//! `PercentEncodingMode::Single` with `UriPathNormalizationMode::Disabled`, everything else `Double` with `Enabled`.
+//! `aws-sigv4` signs every field that isn't excluded, so all but `host`, `range` and `x-amz-*` are.
 //!
 //! Where they differ, and why ours is right:
 //!
-//! 1. *S3, a path that isn't in the form of an SDK* (`/a=b`, `/a+b`, `/%7e`, `/%2F`). `aws-sigv4` expects a path that is encoded
-//!    already, and signs it as it stands; S3 decodes the path and encodes it, so that such a signature is refused. We send the encoded form, which
-//!    both agree on: `aws-sigv4` signs what we send, for every path. That it names the same object is checked here, too.
-//! 2. *Tabs around a value.* `aws-sigv4` trims spaces only; HTTP takes tabs off as well (RFC 9110 section 5.5), and so the server
-//!    signs without. `aws-sigv4` gets the value as the server sees it.
-//! 3. *Bytes that aren't UTF-8*, encoded in a query or plain in a field: `aws-sigv4` replaces them in queries by U+FFFD, and takes no
-//!    such field. The services sign bytes. These are compared with the rules written down once more, below.
+//! 1. *S3, a path that isn't in the form of an SDK* (`/a=b`, `/a+b`, `/%7e`, `/%2F`). `aws-sigv4` expects a path that is
+//!    encoded already, and signs it as it stands; S3 decodes the path and encodes it, so that such a signature is refused. We
+//!    send the encoded form, which both agree on: `aws-sigv4` signs what we send, for every path. That it names the same
+//!    object is checked here, too; a plain `+` is a space in S3.
+//! 2. *Tabs around a value.* `aws-sigv4` trims spaces only; HTTP takes tabs off as well (RFC 9110 section 5.5), and so the
+//!    server signs without. `aws-sigv4` gets the value as the server sees it.
+//! 3. *Bytes that aren't UTF-8*, encoded in a query or plain in a field: `aws-sigv4` replaces them in queries by U+FFFD, and
+//!    takes no such field. The services sign bytes. These are compared with the rules written down once more, below.
 
 #![allow(
     clippy::unwrap_used,

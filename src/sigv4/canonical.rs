@@ -39,9 +39,9 @@ impl CanonicalRequest {
     /// The canonical form of a request whose payload has this hash, in lower-case hex, or [`UNSIGNED_PAYLOAD`].
     ///
     /// Signed are the host, all `x-amz-*` fields, and those named by `also`. The host is what `Host` says, else the authority
-    /// of the URI without its default port; where both are missing none is signed, and no service accepts that. Never signed, because
-    /// they change on the way: `Authorization`, `Via`, the hop-by-hop fields, and what `Connection` names but for the fields that
-    /// signing sets itself.
+    /// of the URI without its default port; where both are missing none is signed, and no service accepts that. Never signed,
+    /// because they change on the way: `Authorization`, `Via`, the hop-by-hop fields, and what `Connection` names but for the
+    /// fields that signing sets itself.
     #[must_use]
     pub fn of(
         parts: &Parts,
@@ -119,8 +119,8 @@ impl std::fmt::Debug for CanonicalRequest {
 
 /// The path in the form in which it is signed. An empty one is `/`.
 ///
-/// With [`PathEncoding::Once`] it is decoded and encoded again, since S3 does that: everything but letters, digits, `-`, `.`, `_`, `~` and
-/// `/` is encoded, with upper-case digits. As in S3 a `+` is a space, and only `%2B` a plus.
+/// With [`PathEncoding::Once`] it is decoded and encoded again, since S3 does that: everything but letters, digits, `-`, `.`,
+/// `_`, `~` and `/` is encoded, with upper-case digits. As in S3 a `+` is a space, and only `%2B` a plus.
 ///
 /// ```
 /// use frontage::sigv4::{PathEncoding, canonical_path};
@@ -141,8 +141,8 @@ pub fn canonical_path(path: &str, encoding: PathEncoding) -> String {
     encoded
 }
 
-/// The query in canonical form: each name and value decoded (`+` is a space) and encoded again, a `=` even after a name without a value, sorted by encoded
-/// name, then by encoded value. Repeated parameters stay, empty pieces between `&` go.
+/// The query in canonical form: each name and value decoded (`+` is a space) and encoded again, a `=` even after a name
+/// without a value, sorted by encoded name, then by encoded value. Repeated parameters stay, empty pieces between `&` go.
 ///
 /// ```
 /// use frontage::sigv4::canonical_query;

@@ -10,7 +10,8 @@ pub enum SigningBehavior {
     Always,
     /// None: access control is off, and requests pass as they are.
     Never,
-    /// Those without an `Authorization` of the viewer's. One that is there passes as it is, with all `X-Amz-*` fields that belong to it.
+    /// Those without an `Authorization` of the viewer's. One that is there passes as it is, with all `X-Amz-*` fields that
+    /// belong to it.
     NoOverride,
 }
 

@@ -24,7 +24,8 @@ pub struct S3Host<'a> {
 
 impl<'a> S3Host<'a> {
     /// Reads the names `[bucket.]s3.region.amazonaws.com` and `[bucket.]s3-region.amazonaws.com`, either without region, with
-    /// `dualstack`, `s3-fips` or `s3-accelerate`, those of website endpoints, and all of them below `amazonaws.com.cn`. In lower case, without port.
+    /// `dualstack`, `s3-fips` or `s3-accelerate`, those of website endpoints, and all of them below `amazonaws.com.cn`. In
+    /// lower case, without port.
     ///
     /// `None` for all others: they may be those of a bucket none the less, behind a name of one's own.
     #[must_use]
@@ -79,8 +80,8 @@ impl<'a> Endpoint<'a> {
     }
 }
 
-/// The region in a domain name of AWS: of a bucket, a Lambda function URL (`id.lambda-url.region.on.aws`), and any other service's
-/// (`id.data.mediastore.region.amazonaws.com`). In lower case, without port.
+/// The region in a domain name of AWS: of a bucket, a Lambda function URL (`id.lambda-url.region.on.aws`), and any other
+/// service's (`id.data.mediastore.region.amazonaws.com`). In lower case, without port.
 ///
 /// ```
 /// use frontage::origin::region_of_host;

@@ -5,11 +5,11 @@ use tower_layer::Layer;
 
 /// Signs requests on their way to the service below it.
 ///
-/// It belongs right above the client: below whatever sets the host, the path or header fields, and below what makes several attempts, so that each is signed anew.
-/// Hop-by-hop fields are to be gone by then; `Host` is the origin's.
+/// It belongs right above the client: below whatever sets the host, the path or header fields, and below what makes several
+/// attempts, so that each is signed anew. Hop-by-hop fields are to be gone by then; `Host` is the origin's.
 ///
-/// A request that can't be signed doesn't reach the service below. It is answered with the status of the [`SignError`](super::SignError), which is
-/// an extension of the response, and an empty body.
+/// A request that can't be signed doesn't reach the service below. It is answered with the status of the
+/// [`SignError`](super::SignError), which is an extension of the response, and an empty body.
 ///
 /// ```
 /// use frontage::origin::{Credentials, OriginAccessControl, SignLayer, Signer, SigningService};

@@ -16,14 +16,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Keeps what another provider gives, and asks it for more ahead of expiry.
 ///
-/// * However many requests wait, the provider is asked once; it is asked in a task of its own, so that a request that goes away takes nothing
-///   along.
-/// * [`ahead`](Self::ahead) of expiry the next ones are fetched, when a request comes by; nobody waits for that. For credentials that live for less than twice
-///   as long, half of what is left of their life counts.
+/// * However many requests wait, the provider is asked once; it is asked in a task of its own, so that a request that goes
+///   away takes nothing along.
+/// * [`ahead`](Self::ahead) of expiry the next ones are fetched, when a request comes by; nobody waits for that. For
+///   credentials that live for less than twice as long, half of their life counts.
 /// * While that fails, what is there is used until it expires. Then there is the provider's error.
-/// * After a failure the provider is left alone: for 1 s, then 2 s, and so on up to 60 s; who comes by without valid credentials
-///   gets the last error at once. A provider that takes longer than [`timeout`](Self::timeout) has failed, one that panics too,
-///   and one whose credentials have expired when they come.
+/// * After a failure the provider is left alone: for 1 s, then 2 s, and so on up to 60 s; who comes by without valid
+///   credentials gets the last error at once. A provider that takes longer than [`timeout`](Self::timeout) has failed, one
+///   that panics too, and one whose credentials have expired when they come.
 ///
 /// Clones share everything. It needs a tokio runtime with time.
 ///

@@ -60,10 +60,10 @@ impl SigningService {
 
 /// Signs requests to one origin.
 ///
-/// It sets `Authorization`, `x-amz-date`, `x-amz-content-sha256` and, for temporary credentials, `x-amz-security-token`; those that a viewer sent
-/// don't survive, but for a payload's hash, which is signed as it is. What is signed: see [`CanonicalRequest::of`]; among it are
-/// **all** `x-amz-*` fields of the request. What a viewer may ask of the origin with one of them (`x-amz-copy-source`), it asks
-/// in our name: forward none that isn't needed.
+/// It sets `Authorization`, `x-amz-date`, `x-amz-content-sha256` and, for temporary credentials, `x-amz-security-token`;
+/// those that a viewer sent don't survive, but for a payload's hash, which is signed as it is. What is signed: see
+/// [`CanonicalRequest::of`]; among it are **all** `x-amz-*` fields of the request. What a viewer may ask of the origin with
+/// one of them (`x-amz-copy-source`), it asks in our name: forward none that isn't needed.
 ///
 /// For [`SigningService::S3`] the path is also *sent* as [`canonical_path`] writes it. For S3 this is the same path (a `+` is a
 /// space there), and stores that check signatures in other ways agree.
@@ -115,8 +115,8 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// For a website endpoint of S3, which checks no signatures; where the region is missing, is not the one in the domain name, or can't be one; and for a
-    /// service's name that can't be one.
+    /// For a website endpoint of S3, which checks no signatures; where the region is missing, is not the one in the domain
+    /// name, or can't be one; and for a service's name that can't be one.
     pub fn new(
         access_control: OriginAccessControl,
         service: SigningService,
@@ -265,7 +265,7 @@ impl Signer {
         if credentials.have_expired(now) {
             return Err(CredentialsError::expired());
         }
-        let secret = |text: &str, what| {
+        let sensitive = |text: &str, what| {
             let mut value =
                 HeaderValue::from_str(text).map_err(|_| CredentialsError::unusable(what))?;
             value.set_sensitive(true);
@@ -273,12 +273,12 @@ impl Signer {
         };
         let token = credentials.token();
         let token = token
-            .map(|token| secret(token, "session token"))
+            .map(|token| sensitive(token, "session token"))
             .transpose()?;
         let date = AmzDate::from_millis(now);
-        let date_value = secret(date.as_str(), "date")?;
+        let date_value = sensitive(date.as_str(), "date")?;
         let id = credentials.access_key_id();
-        secret(id, "access key's id")?;
+        sensitive(id, "access key's id")?;
 
         if self.settings.service.path_encoding() == PathEncoding::Once {
             send_canonical_path(&mut parts.uri);
@@ -304,7 +304,7 @@ impl Signer {
             .key(credentials, &scope)
             .sign(&string_to_sign(&canonical, &scope));
         let authorization = authorization(id, &scope, &canonical, &signature);
-        let authorization = secret(&authorization, "access key's id")?;
+        let authorization = sensitive(&authorization, "access key's id")?;
         parts.headers.insert(header::AUTHORIZATION, authorization);
         Ok(())
     }
@@ -377,8 +377,8 @@ enum Kind {
 }
 
 impl SignError {
-    /// The status of the answer to the viewer: 502 without credentials, as for any origin that can't be reached; 400 where the viewer
-    /// must send the payload's hash.
+    /// The status of the answer to the viewer: 502 without credentials, as for any origin that can't be reached; 400 where
+    /// the viewer must send the payload's hash.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.0 {
