@@ -199,6 +199,22 @@ impl Target {
     }
 }
 
+/// Removes what a viewer says by `x-amz-...`, which would be said with our credentials: but what describes its payload.
+pub(super) fn remove_amz(headers: &mut HeaderMap) {
+    let is_harmless = |name: &str| {
+        let kept = ["x-amz-meta-", "x-amz-checksum-", "x-amz-content-sha256"];
+        kept.iter().any(|kept| name.starts_with(kept))
+    };
+    let amz: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-amz-") && !is_harmless(name.as_str()))
+        .cloned()
+        .collect();
+    for name in amz {
+        headers.remove(name);
+    }
+}
+
 fn without_default_port(authority: &Authority, is_https: bool) -> &str {
     let default = if is_https { ":443" } else { ":80" };
     let authority = authority.as_str();

@@ -1,7 +1,7 @@
 //! The service of an origin: the attempts, and what the viewer gets of them.
 
 use super::{
-    OriginBody, OriginFailure, RequestBody,
+    OriginBody, OriginFailure, RequestBody, Signer,
     client::{Clients, Failed},
     request::{self, Kind, Target},
     upgrade,
@@ -10,7 +10,9 @@ use crate::{
     error::BoxError,
     headers::{content_length, remove_hop_by_hop},
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
+};
 use http_body::Body;
 use std::{
     convert::Infallible,
@@ -34,6 +36,7 @@ pub struct OriginService(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) way: Way,
     pub(super) target: Target,
+    pub(super) signer: Option<Signer>,
     pub(super) http2: bool,
     pub(super) attempts: u32,
     pub(super) max_response_head: usize,
@@ -174,7 +177,9 @@ impl Shared {
             let chunked = HeaderValue::from_static("chunked");
             parts.headers.insert(header::TRANSFER_ENCODING, chunked);
         }
-        let replay = body.is_empty().then(|| parts.clone());
+        let has_body = !body.is_empty();
+        let replay = (!has_body).then(|| parts.clone());
+        self.sign(&mut parts, has_body).await?;
         let mut request = Request::from_parts(parts, body);
         let mut left = Left {
             attempts: self.attempts,
@@ -188,11 +193,31 @@ impl Shared {
             match &replay {
                 Some(parts) if left.may_retry(&parts.method, &failed) => {
                     tracing::debug!(failure = %failed.failure, "trying once more");
-                    request = Request::from_parts(parts.clone(), RequestBody::empty());
+                    let mut parts = parts.clone();
+                    self.sign(&mut parts, false).await?;
+                    request = Request::from_parts(parts, RequestBody::empty());
                 }
                 _ => return Err(failed.failure),
             }
         }
+    }
+
+    /// Each attempt has a date of its own.
+    async fn sign(&self, parts: &mut Parts, has_body: bool) -> Result<(), OriginFailure> {
+        let Some(signer) = self.signer.as_ref().filter(|signer| signer.signs(parts)) else {
+            return Ok(());
+        };
+        request::remove_amz(&mut parts.headers);
+        signer.sign(parts, has_body).await.map_err(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a request could not be signed"
+            );
+            match error.credentials() {
+                Some(_) => OriginFailure::Credentials,
+                None => OriginFailure::BadRequest,
+            }
+        })
     }
 
     async fn in_process(

@@ -1,12 +1,15 @@
 //! An origin: where it is, and how it is asked.
 
 use super::{
-    OriginService,
+    OriginAccessControl, OriginService, Signer, SigningBehavior, SigningService,
     client::{self, Clients},
     request::{OriginProtocolPolicy, Target},
     service::{InProcess, Way},
 };
-use crate::error::{BoxError, ConfigError};
+use crate::{
+    clock::{Clock, SystemClock},
+    error::{BoxError, ConfigError},
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, Uri,
     uri::{Authority, Scheme},
@@ -81,6 +84,9 @@ pub struct Origin {
     max_response_head: usize,
     http2: bool,
     tls: Option<Arc<rustls::ClientConfig>>,
+    access_control: Option<OriginAccessControl>,
+    signing: Option<(SigningService, Option<Box<str>>)>,
+    clock: Arc<dyn Clock>,
     cloudfront: bool,
 }
 
@@ -137,6 +143,9 @@ impl Origin {
             max_response_head: 32 << 10,
             http2: false,
             tls: None,
+            access_control: None,
+            signing: None,
+            clock: Arc::new(SystemClock),
             cloudfront: false,
         }
     }
@@ -177,6 +186,18 @@ impl Origin {
         };
         origin.path = uri.path().trim_end_matches('/').into();
         Ok(origin)
+    }
+
+    /// A bucket of Amazon S3, by its REST endpoint: the viewer's protocol is mirrored (with access control that signs always, it is
+    /// HTTPS), cookies and the viewer's `Host` stay here.
+    #[must_use]
+    pub fn s3(bucket: &str, region: &str) -> Self {
+        let host = format!("{bucket}.s3.{region}.amazonaws.com");
+        let origin = Self::new(At::Host(host.into()), OriginProtocolPolicy::MatchViewer);
+        Self {
+            cookies: false,
+            ..origin.signing(SigningService::S3, Some(region))
+        }
     }
 
     /// A server on a Unix socket, reached by HTTP. `Host` is the viewer's.
@@ -400,6 +421,32 @@ impl Origin {
         self
     }
 
+    /// Origin access control: each attempt is signed, as the last thing before the wire. What a viewer says by `x-amz-...` isn't
+    /// signed, and goes no further, but the hash of its payload, checksums and an object's own metadata (`x-amz-meta-...`).
+    ///
+    /// What is signed for is known of S3, Lambda function URLs, MediaStore and MediaPackage by the host's name;
+    /// [`signing`](Self::signing) says it of others.
+    #[must_use]
+    pub fn access_control(mut self, access_control: OriginAccessControl) -> Self {
+        self.access_control = Some(access_control);
+        self
+    }
+
+    /// For which service and region requests are signed, where the host's name doesn't say it: a server that speaks S3's
+    /// language, for example.
+    #[must_use]
+    pub fn signing(mut self, service: SigningService, region: Option<&str>) -> Self {
+        self.signing = Some((service, region.map(Into::into)));
+        self
+    }
+
+    /// Where the date of signatures comes from. Default: [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
     /// Whether [`build`](Self::build) holds the settings to CloudFront's ranges. Default: no.
     #[must_use]
     pub fn cloudfront(mut self, cloudfront: bool) -> Self {
@@ -414,11 +461,12 @@ impl Origin {
     /// Names the setting that can't be: a host that is none, a time-out of 0, no attempts; where
     /// [`cloudfront`](Self::cloudfront) is set, what is out of its ranges; and `tls_config` where there is none and the
     /// system's certificates can't be read.
-    pub fn build(self) -> Result<OriginService, ConfigError> {
+    pub fn build(mut self) -> Result<OriginService, ConfigError> {
         self.check()?;
         if self.cloudfront {
             self.check_ranges()?;
         }
+        let signer = self.signer()?;
         let (http, https) = self.authorities()?;
         let way = match &self.at {
             At::Service(service) => Way::Service(service.clone()),
@@ -448,6 +496,7 @@ impl Origin {
         Ok(OriginService::new(super::service::Shared {
             way,
             target,
+            signer,
             http2: self.http2,
             attempts: self.connection_attempts,
             max_response_head: self.max_response_head,
@@ -455,6 +504,42 @@ impl Origin {
             completion_timeout: self.response_completion_timeout,
             websocket_idle_timeout: self.websocket_idle_timeout,
         }))
+    }
+
+    fn signer(&mut self) -> Result<Option<Signer>, ConfigError> {
+        let Some(access_control) = self.access_control.take() else {
+            return Ok(None);
+        };
+        let host = match &self.at {
+            At::Host(host) | At::Given(host, _) => host,
+            At::Unix(_) | At::Service(_) => {
+                let wanted = "absent for what has no host's name";
+                return Err(ConfigError::new("access_control", "", wanted));
+            }
+        };
+        if self.viewer_host {
+            let wanted = "false, since the origin's own host is signed";
+            return Err(ConfigError::new("forward_host", "true", wanted));
+        }
+        let (service, region) = match self.signing.take() {
+            Some(signing) => signing,
+            None => (
+                SigningService::of_host(host).ok_or_else(|| {
+                    let wanted = "a host that says what it is, or one with `signing`";
+                    ConfigError::new("access_control", host, wanted)
+                })?,
+                None,
+            ),
+        };
+        let is_s3 = service == SigningService::S3;
+        if is_s3
+            && access_control.behavior() == SigningBehavior::Always
+            && self.protocol == OriginProtocolPolicy::MatchViewer
+        {
+            self.protocol = OriginProtocolPolicy::HttpsOnly;
+        }
+        let signer = Signer::new(access_control, service, host, region.as_deref())?;
+        Ok(Some(signer.clock(self.clock.clone())))
     }
 
     fn connecting(&self) -> client::Connecting {

@@ -46,6 +46,28 @@ impl SigningService {
         }
     }
 
+    /// The one that a host's name tells.
+    #[must_use]
+    pub fn of_host(host: &str) -> Option<Self> {
+        if S3Host::parse(host).is_some() {
+            return Some(Self::S3);
+        }
+        // Only names of AWS have a region.
+        region_of_host(host)?;
+        let has = |label: &str| {
+            host.split('.')
+                .any(|found| found.eq_ignore_ascii_case(label))
+        };
+        let known = [
+            ("lambda-url", Self::Lambda),
+            ("mediastore", Self::MediaStore),
+            ("mediapackagev2", Self::MediaPackageV2),
+        ];
+        known
+            .into_iter()
+            .find_map(|(label, service)| has(label).then_some(service))
+    }
+
     fn path_encoding(&self) -> PathEncoding {
         match self {
             Self::S3 => PathEncoding::Once,
