@@ -45,6 +45,7 @@ pub mod key;
 pub mod origin;
 mod policy;
 pub mod range;
+mod ready;
 pub mod sigv4;
 pub mod status;
 pub mod store;

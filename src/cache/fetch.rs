@@ -4,7 +4,6 @@ use super::{
     asked::Asked,
     carry::Sink,
     flight::{FlightLanding, OnItsWay, Outcome, SharedAnswer},
-    future::CallWhenReady,
     lookup::{Found, LookUp},
     nested::mark_led,
     respond,
@@ -17,6 +16,7 @@ use crate::{
     conditional,
     error::BoxError,
     forward, freshness,
+    ready::CallWhenReady,
     status::{CacheStatus, Detail},
     store::Store,
 };

@@ -5,7 +5,6 @@ use super::{
     core::OverMaxFetches,
     fetch::{self, Fetch},
     flight::{FlightLanding, Outcome},
-    future::CallWhenReady,
     lookup::{Found, LookUp},
     respond,
     sent::Sent,
@@ -18,6 +17,7 @@ use crate::{
     freshness::Forward,
     key::VariantKey,
     policy::RangeMiss,
+    ready::CallWhenReady,
     status::{CacheStatus, Detail},
     store::Store,
 };

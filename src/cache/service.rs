@@ -4,7 +4,6 @@ use super::{
     CacheCore, CacheFuture,
     asked::Asked,
     flow::{First, Flow},
-    future::CallWhenReady,
     lookup::{LookUp, Wanted, judge, times},
     nested::is_led_by,
     passing::Passing,
@@ -17,6 +16,7 @@ use crate::{
     freshness::{Forward, Verdict},
     headers::RequestFacts,
     key::corrected_host,
+    ready::CallWhenReady,
     status::CacheStatus,
     store::{MemoryStore, Store},
 };
