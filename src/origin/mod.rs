@@ -10,6 +10,7 @@
 mod body;
 #[cfg(feature = "origin")]
 mod client;
+mod failover;
 mod failure;
 #[cfg(feature = "origin")]
 mod request;
@@ -21,6 +22,11 @@ mod sign;
 #[cfg(feature = "origin")]
 mod upgrade;
 
+#[cfg(feature = "origin")]
+pub use failover::OriginGroup;
+pub use failover::{
+    AnsweredBy, Failover, FailoverBody, FailoverCriteria, FailoverFuture, FailoverLayer,
+};
 pub use failure::OriginFailure;
 pub use sign::{
     Credentials, CredentialsError, OriginAccessControl, ProvideCredentials, ProvidedCredentials,

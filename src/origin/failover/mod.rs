@@ -1,0 +1,15 @@
+//! Failover: a second service for what the first fails to answer.
+
+mod body;
+mod criteria;
+mod future;
+mod group;
+mod layer;
+mod service;
+
+pub use body::FailoverBody;
+pub use criteria::FailoverCriteria;
+pub use future::{AnsweredBy, FailoverFuture};
+pub use group::OriginGroup;
+pub use layer::FailoverLayer;
+pub use service::Failover;
