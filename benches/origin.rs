@@ -130,7 +130,7 @@ impl hyper::rt::Write for Pipe {
 }
 
 enum What {
-    Bare(Client<Pipes, Empty<Bytes>>),
+    Bare(Box<Client<Pipes, Empty<Bytes>>>),
     Origin(OriginService),
 }
 
@@ -143,12 +143,12 @@ struct Subject {
 impl Subject {
     fn new(what: &str) -> Result<Self, Failure> {
         let what = match what {
-            "bare" => What::Bare(
+            "bare" => What::Bare(Box::new(
                 Client::builder(TokioExecutor::new())
                     .pool_timer(TokioTimer::new())
                     .pool_idle_timeout(Duration::from_secs(5))
                     .build(Pipes),
-            ),
+            )),
             "origin" => What::Origin(Origin::connector("www.example.com", Pipes).build()?),
             _ => return Err("no such subject".into()),
         };

@@ -43,10 +43,14 @@ pub struct BodyError(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     Inner(Arc<dyn StdError + Send + Sync>),
-    Truncated { expected: u64, got: u64 },
+    Truncated {
+        expected: u64,
+        got: u64,
+    },
     Panicked,
     Abandoned,
     TooSlow,
+    #[cfg_attr(not(feature = "origin"), allow(dead_code, reason = "made by origins"))]
     Stalled,
 }
 
@@ -76,7 +80,7 @@ impl BodyError {
         Self(Kind::TooSlow)
     }
 
-    #[cfg(feature = "origin")]
+    #[cfg_attr(not(feature = "origin"), allow(dead_code, reason = "made by origins"))]
     pub(crate) fn stalled() -> Self {
         Self(Kind::Stalled)
     }

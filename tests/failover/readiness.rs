@@ -47,10 +47,7 @@ where
             answers.spawn(service.clone().oneshot(get()));
         } else {
             within(service.ready()).await.unwrap();
-            answers.spawn({
-                let answering = service.call(get());
-                async { answering.await }
-            });
+            answers.spawn(service.call(get()));
         }
     }
     while let Some(answer) = within(answers.join_next()).await {

@@ -3,6 +3,7 @@
 mod body;
 mod criteria;
 mod future;
+#[cfg(feature = "origin")]
 mod group;
 mod layer;
 mod service;
@@ -10,6 +11,7 @@ mod service;
 pub use body::FailoverBody;
 pub use criteria::FailoverCriteria;
 pub use future::{AnsweredBy, FailoverFuture};
+#[cfg(feature = "origin")]
 pub use group::OriginGroup;
 pub use layer::FailoverLayer;
 pub use service::Failover;
