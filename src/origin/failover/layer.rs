@@ -29,10 +29,9 @@ use tower_layer::Layer;
 /// needed, so that a secondary at its limit holds nobody up whom the primary answers.
 ///
 /// ```
-/// use axum::{Router, http::StatusCode, routing::get};
+/// use axum::{Router, body::Body, http::StatusCode, routing::get};
 /// use frontage::origin::{AnsweredBy, FailoverCriteria, FailoverLayer};
 /// use http::Request;
-/// use http_body_util::Empty;
 /// use tower::{Layer, ServiceExt};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -41,7 +40,7 @@ use tower_layer::Layer;
 /// let criteria = FailoverCriteria::new([500, 502, 503, 504])?;
 ///
 /// let service = FailoverLayer::new(secondary, criteria).layer(primary);
-/// let response = service.oneshot(Request::get("/").body(Empty::<&[u8]>::new())?).await?;
+/// let response = service.oneshot(Request::get("/").body(Body::empty())?).await?;
 /// assert_eq!(response.status(), 200);
 /// assert_eq!(response.extensions().get(), Some(&AnsweredBy::Secondary));
 /// # Ok(()) }
