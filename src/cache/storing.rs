@@ -291,8 +291,8 @@ impl<St: Store> Storing<St> {
     pub(super) fn variant_under(&self, id: u64, response: &HeaderMap) -> Option<Variant> {
         let date = match date_of(response, &header::DATE) {
             Some(date) => date.unwrap_or(0),
-            // It is stored with the date of its reception.
-            None => self.shared().clock.now(),
+            // It is stored with the date of its reception, in whole seconds as every `Date`.
+            None => self.shared().clock.now() / 1000 * 1000,
         };
         self.variant_of(response).map(|(fields, key)| Variant {
             fields,
