@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 use std::{
     fmt,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -207,8 +207,26 @@ impl Progress {
         }
     }
 
+    /// What comes, if no more than `timeout` passes in which nothing moves.
+    pub(super) async fn in_time<F: Future>(
+        &self,
+        timeout: Duration,
+        answer: F,
+    ) -> Option<F::Output> {
+        // Longer than a year would be no instant any more.
+        let timeout = timeout.min(Duration::from_secs(365 * 86_400));
+        let mut answer = pin!(answer);
+        let mut since = Instant::now();
+        loop {
+            match tokio::time::timeout_at(since + timeout, answer.as_mut()).await {
+                Ok(answer) => return Some(answer),
+                Err(_elapsed) => since = self.last().filter(|moved| *moved > since)?,
+            }
+        }
+    }
+
     /// The last time, if there was one.
-    pub(super) fn last(&self) -> Option<Instant> {
+    fn last(&self) -> Option<Instant> {
         let (since, millis) = self.0.as_deref()?;
         since.checked_add(Duration::from_millis(millis.load(Ordering::Relaxed)))
     }

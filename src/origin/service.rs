@@ -135,7 +135,10 @@ impl Shared {
         let (mut parts, mut body) = request.into_parts();
         let kind = request::kind(&parts)?;
         body.expect(content_length(&parts.headers));
-        let viewer = (kind == Kind::WebSocket).then(|| upgrade::viewer(&mut parts));
+        let viewer = match kind {
+            Kind::WebSocket => upgrade::viewer(&mut parts),
+            Kind::Plain | Kind::Grpc => None,
+        };
         self.target.rewrite(&mut parts, kind)?;
         let request = Request::from_parts(parts, body);
         let clients = match &self.way {
@@ -149,7 +152,7 @@ impl Shared {
             return Err(OriginFailure::HeaderTooBig);
         }
         let mut response = match (response.status(), viewer) {
-            (StatusCode::SWITCHING_PROTOCOLS, Some(Some(viewer))) => {
+            (StatusCode::SWITCHING_PROTOCOLS, Some(viewer)) => {
                 return Ok(upgrade::connect(
                     response,
                     viewer,
@@ -223,19 +226,20 @@ impl Shared {
     async fn in_process(
         &self,
         service: &dyn InProcess,
-        request: Request<RequestBody>,
-        viewer: Option<Option<hyper::upgrade::OnUpgrade>>,
+        mut request: Request<RequestBody>,
+        viewer: Option<hyper::upgrade::OnUpgrade>,
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, OriginFailure> {
-        let mut request = request;
-        if let Some(Some(viewer)) = viewer {
+        if let Some(viewer) = viewer {
             // It upgrades the viewer's connection itself.
             request.extensions_mut().insert(viewer);
         }
+        let progress = request.body().progress();
         let answering = service.call(request, self.response_timeout, deadline);
-        let mut response = tokio::time::timeout(self.response_timeout, answering)
+        let mut response = progress
+            .in_time(self.response_timeout, answering)
             .await
-            .map_err(|_elapsed| OriginFailure::ResponseTimeout)??;
+            .ok_or(OriginFailure::ResponseTimeout)??;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             finish(&mut response);
         }

@@ -238,23 +238,31 @@ async fn an_upload_that_goes_on_is_not_too_late() {
         peer.head().await;
     })
     .await;
-    let service = origin(&server.url())
-        .response_timeout(500 * MILLIS)
-        .build()
-        .unwrap();
-    let (mut feed, body) = http_body_util::channel::Channel::<Bytes>::new(1);
-    let request = Request::post("/")
-        .header("content-length", "6")
-        .body(body)
-        .unwrap();
-    let slow = async {
-        for _ in 0..6 {
-            tokio::time::sleep(200 * MILLIS).await;
-            feed.send_data(Bytes::from_static(b"x")).await.unwrap();
-        }
-    };
-    let (response, ()) = tokio::join!(ask(&service, request), slow);
-    assert_eq!(text(response).await.unwrap(), "ok");
+    let reads = tower::service_fn(
+        |request: Request<frontage::origin::RequestBody>| async move {
+            let body = request.into_body().collect().await?.to_bytes();
+            assert_eq!(body.len(), 6);
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Response::new(Full::<Bytes>::from(
+                "ok",
+            )))
+        },
+    );
+    for origin in [origin(&server.url()), Origin::service(reads)] {
+        let service = origin.response_timeout(500 * MILLIS).build().unwrap();
+        let (mut feed, body) = http_body_util::channel::Channel::<Bytes>::new(1);
+        let request = Request::post("/")
+            .header("content-length", "6")
+            .body(body)
+            .unwrap();
+        let slow = async move {
+            for _ in 0..6 {
+                tokio::time::sleep(200 * MILLIS).await;
+                feed.send_data(Bytes::from_static(b"x")).await.unwrap();
+            }
+        };
+        let (response, ()) = tokio::join!(ask(&service, request), slow);
+        assert_eq!(text(response).await.unwrap(), "ok");
+    }
 }
 
 #[tokio::test]

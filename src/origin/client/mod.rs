@@ -16,7 +16,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use std::{error::Error, io, path::Path, pin::pin, sync::Arc, time::Duration};
-use tokio::time::Instant;
 
 /// Connections read in pieces of at most this, and so long may a head be.
 const READ_BUFFER: usize = 64 << 10;
@@ -102,20 +101,10 @@ impl Clients {
         };
         let answered = match select(call.as_mut(), pin!(connecting)).await {
             Either::Left((answered, _)) => answered,
-            Either::Right(_) => {
-                let mut since = Instant::now();
-                loop {
-                    // Longer than a year would be no instant any more.
-                    let limit = timeout.min(Duration::from_secs(365 * 86_400));
-                    match tokio::time::timeout_at(since + limit, call.as_mut()).await {
-                        Ok(answered) => break answered,
-                        Err(_elapsed) => match progress.last() {
-                            Some(moved) if moved > since => since = moved,
-                            _ => return Err(OriginFailure::ResponseTimeout.into()),
-                        },
-                    }
-                }
-            }
+            Either::Right(_) => progress
+                .in_time(timeout, call.as_mut())
+                .await
+                .ok_or(OriginFailure::ResponseTimeout)?,
         };
         match answered {
             Ok(mut response) => {
