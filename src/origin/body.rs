@@ -1,6 +1,10 @@
 //! Bodies to and from origins.
 
-use super::OriginFailure;
+use super::{
+    OriginFailure,
+    client::Answer,
+    timer::{Timer, later},
+};
 use crate::error::{BodyError, BoxError};
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
@@ -8,6 +12,7 @@ use pin_project_lite::pin_project;
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -16,7 +21,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 /// A viewer's body on its way to an origin: without trailers, which CloudFront drops, too.
 pub struct RequestBody {
@@ -213,12 +218,10 @@ impl Progress {
         timeout: Duration,
         answer: F,
     ) -> Option<F::Output> {
-        // Longer than a year would be no instant any more.
-        let timeout = timeout.min(Duration::from_secs(365 * 86_400));
         let mut answer = pin!(answer);
         let mut since = Instant::now();
         loop {
-            match tokio::time::timeout_at(since + timeout, answer.as_mut()).await {
+            match tokio::time::timeout_at(later(since, timeout), answer.as_mut()).await {
                 Ok(answer) => return Some(answer),
                 Err(_elapsed) => since = self.last().filter(|moved| *moved > since)?,
             }
@@ -226,7 +229,7 @@ impl Progress {
     }
 
     /// The last time, if there was one.
-    fn last(&self) -> Option<Instant> {
+    pub(super) fn last(&self) -> Option<Instant> {
         let (since, millis) = self.0.as_deref()?;
         since.checked_add(Duration::from_millis(millis.load(Ordering::Relaxed)))
     }
@@ -239,25 +242,20 @@ pub struct OriginBody {
     timeout: Duration,
     /// When it must be complete.
     deadline: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// The timer runs.
-    waiting: bool,
+    /// When it has stood still for too long.
+    stalled: Option<Instant>,
 }
 
 enum Source {
-    Client(hyper::body::Incoming),
-    Service(BoxBody),
-    Page(Option<Bytes>),
+    Client(Answer),
+    Service(BoxBody, Timer),
+    Page(Bytes),
     Ended,
 }
 
 impl OriginBody {
-    pub(super) fn client(
-        body: hyper::body::Incoming,
-        timeout: Duration,
-        deadline: Option<Instant>,
-    ) -> Self {
-        Self::of(Source::Client(body), timeout, deadline)
+    pub(super) fn client(answer: Answer, timeout: Duration, deadline: Option<Instant>) -> Self {
+        Self::of(Source::Client(answer), timeout, deadline)
     }
 
     pub(super) fn service<B>(body: B, timeout: Duration, deadline: Option<Instant>) -> Self
@@ -270,11 +268,12 @@ impl OriginBody {
             body,
             trailers: true,
         };
-        Self::of(Source::Service(Box::pin(body)), timeout, deadline)
+        let source = Source::Service(Box::pin(body), Timer::default());
+        Self::of(source, timeout, deadline)
     }
 
     pub(super) fn page(page: Bytes) -> Self {
-        Self::of(Source::Page(Some(page)), Duration::MAX, None)
+        Self::of(Source::Page(page), Duration::MAX, None)
     }
 
     fn of(source: Source, timeout: Duration, deadline: Option<Instant>) -> Self {
@@ -282,31 +281,24 @@ impl OriginBody {
             source,
             timeout,
             deadline,
-            timer: None,
-            waiting: false,
+            stalled: None,
         }
     }
 
     /// Waits for the timer while the origin sends nothing.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = Instant::now().checked_add(self.timeout);
-        let until = match (until, self.deadline) {
-            (Some(until), Some(deadline)) => until.min(deadline),
-            (until, deadline) => match until.or(deadline) {
-                Some(until) => until,
-                None => return Poll::Pending,
-            },
+        let timer = match &mut self.source {
+            Source::Client(answer) => answer.lease.timer(),
+            Source::Service(_, timer) => timer,
+            Source::Page(_) | Source::Ended => return Poll::Pending,
         };
-        let timer = match &mut self.timer {
-            Some(timer) if self.waiting => timer,
-            Some(timer) => {
-                timer.as_mut().reset(until);
-                timer
-            }
-            timer => timer.insert(Box::pin(tokio::time::sleep_until(until))),
-        };
-        self.waiting = true;
-        timer.as_mut().poll(cx)
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| later(Instant::now(), self.timeout));
+        let until = self
+            .deadline
+            .map_or(*stalled, |deadline| deadline.min(*stalled));
+        timer.poll_until(cx, until)
     }
 }
 
@@ -314,7 +306,7 @@ impl fmt::Debug for OriginBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match &self.source {
             Source::Client(_) => "client",
-            Source::Service(_) => "service",
+            Source::Service(..) => "service",
             Source::Page(_) => "page",
             Source::Ended => "ended",
         };
@@ -332,9 +324,17 @@ impl Body for OriginBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let frame = match &mut this.source {
-            Source::Client(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::inner),
-            Source::Service(body) => body.as_mut().poll_frame(cx).map_err(BodyError::inner),
-            Source::Page(page) => Poll::Ready(page.take().map(|page| Ok(Frame::data(page)))),
+            Source::Client(answer) => {
+                let body = Pin::new(&mut answer.body);
+                body.poll_frame(cx).map_err(BodyError::inner)
+            }
+            Source::Service(body, _) => body.as_mut().poll_frame(cx).map_err(BodyError::inner),
+            Source::Page(page) => {
+                let page = mem::take(page);
+                this.source = Source::Ended;
+                let frame = (!page.is_empty()).then(|| Ok(Frame::data(page)));
+                return Poll::Ready(frame);
+            }
             Source::Ended => return Poll::Ready(None),
         };
         let is_late = this
@@ -342,7 +342,7 @@ impl Body for OriginBody {
             .is_some_and(|deadline| deadline <= Instant::now());
         match frame {
             Poll::Ready(frame) if !is_late || !matches!(frame, Some(Ok(_))) => {
-                this.waiting = false;
+                this.stalled = None;
                 if !matches!(frame, Some(Ok(_))) {
                     this.source = Source::Ended;
                 }
@@ -359,18 +359,18 @@ impl Body for OriginBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Client(body) => body.is_end_stream(),
-            Source::Service(body) => body.is_end_stream(),
-            Source::Page(page) => page.is_none(),
+            Source::Client(answer) => answer.body.is_end_stream(),
+            Source::Service(body, _) => body.is_end_stream(),
+            Source::Page(page) => page.is_empty(),
             Source::Ended => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Client(body) => body.size_hint(),
-            Source::Service(body) => body.size_hint(),
-            Source::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, Bytes::len) as u64),
+            Source::Client(answer) => answer.body.size_hint(),
+            Source::Service(body, _) => body.size_hint(),
+            Source::Page(page) => SizeHint::with_exact(page.len() as u64),
             Source::Ended => SizeHint::with_exact(0),
         }
     }

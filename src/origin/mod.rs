@@ -20,6 +20,8 @@ mod service;
 mod settings;
 mod sign;
 #[cfg(feature = "origin")]
+mod timer;
+#[cfg(feature = "origin")]
 mod upgrade;
 
 #[cfg(feature = "origin")]

@@ -97,8 +97,8 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 impl Target {
-    /// Makes it the request that goes to the origin.
-    pub(super) fn rewrite(&self, parts: &mut Parts, kind: Kind) -> Result<(), OriginFailure> {
+    /// Makes it the request that goes to the origin, and says whether that is by HTTPS. Its URI has no authority.
+    pub(super) fn rewrite(&self, parts: &mut Parts, kind: Kind) -> Result<bool, OriginFailure> {
         let viewer_version = parts.version;
         let is_https = self.is_https(parts);
         let host = parts.headers.get(header::HOST).cloned();
@@ -107,7 +107,7 @@ impl Target {
             HeaderValue::from_str(authority.as_str()).ok()
         });
         let authority = if is_https { &self.https } else { &self.http };
-        parts.uri = self.uri(&parts.uri, authority.as_ref(), is_https)?;
+        parts.uri = self.uri(&parts.uri)?;
         parts.version = Version::HTTP_11;
 
         let headers = &mut parts.headers;
@@ -154,7 +154,7 @@ impl Target {
             headers.remove(name);
         }
         headers.extend(self.custom_headers.clone());
-        Ok(())
+        Ok(is_https)
     }
 
     fn is_https(&self, parts: &Parts) -> bool {
@@ -169,33 +169,16 @@ impl Target {
     }
 
     /// The path as it came, behind the origin's own.
-    fn uri(
-        &self,
-        asked: &Uri,
-        authority: Option<&Authority>,
-        is_https: bool,
-    ) -> Result<Uri, OriginFailure> {
+    fn uri(&self, asked: &Uri) -> Result<Uri, OriginFailure> {
         let asked = asked.path_and_query();
-        let target = match (asked, &*self.path) {
-            (Some(asked), "") => asked.clone(),
+        match (asked, &*self.path) {
+            (Some(asked), "") => Ok(asked.clone().into()),
             (asked, path) => {
                 let asked = asked.map_or("/", PathAndQuery::as_str);
-                format!("{path}{asked}")
-                    .try_into()
-                    .map_err(|_| OriginFailure::BadRequest)?
+                let target = format!("{path}{asked}");
+                target.try_into().map_err(|_| OriginFailure::BadRequest)
             }
-        };
-        let mut parts = http::uri::Parts::default();
-        parts.path_and_query = Some(target);
-        if let Some(authority) = authority {
-            parts.scheme = Some(if is_https {
-                Scheme::HTTPS
-            } else {
-                Scheme::HTTP
-            });
-            parts.authority = Some(authority.clone());
         }
-        Uri::from_parts(parts).map_err(|_| OriginFailure::BadRequest)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     OriginBody, OriginFailure, RequestBody, Signer,
-    client::{Clients, Failed},
+    client::{Answer, Clients, Sending},
     request::{self, Kind, Target},
     upgrade,
 };
@@ -11,13 +11,15 @@ use crate::{
     headers::{content_length, remove_hop_by_hop},
 };
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header, request::Parts,
 };
 use http_body::Body;
 use std::{
     convert::Infallible,
     fmt,
     future::{Future, poll_fn},
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -139,7 +141,7 @@ impl Shared {
             Kind::WebSocket => upgrade::viewer(&mut parts),
             Kind::Plain | Kind::Grpc => None,
         };
-        self.target.rewrite(&mut parts, kind)?;
+        let https = self.target.rewrite(&mut parts, kind)?;
         let request = Request::from_parts(parts, body);
         let clients = match &self.way {
             Way::Http(clients) => clients,
@@ -147,7 +149,13 @@ impl Shared {
                 return self.in_process(&**service, request, viewer, deadline).await;
             }
         };
-        let response = self.send(clients, request, kind).await?;
+        let sending = Sending {
+            https,
+            http2: (self.http2 && kind != Kind::WebSocket) || kind == Kind::Grpc,
+            timeout: self.response_timeout,
+            anew: false,
+        };
+        let response = self.send(clients, request, sending).await?;
         if head_length(response.headers()) > self.max_response_head {
             return Err(OriginFailure::HeaderTooBig);
         }
@@ -160,7 +168,7 @@ impl Shared {
                 ));
             }
             (StatusCode::SWITCHING_PROTOCOLS, _) => return Err(OriginFailure::InvalidResponse),
-            _ => response.map(|body| OriginBody::client(body, self.response_timeout, deadline)),
+            _ => response.map(|answer| OriginBody::client(answer, self.response_timeout, deadline)),
         };
         finish(&mut response);
         Ok(response)
@@ -171,37 +179,37 @@ impl Shared {
         &self,
         clients: &Clients,
         request: Request<RequestBody>,
-        kind: Kind,
-    ) -> Result<Response<hyper::body::Incoming>, OriginFailure> {
-        let http2 = (self.http2 && kind != Kind::WebSocket) || kind == Kind::Grpc;
+        mut sending: Sending,
+    ) -> Result<Response<Answer>, OriginFailure> {
         let (mut parts, body) = request.into_parts();
-        if !http2 && !body.is_empty() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+        let has_body = !body.is_empty();
+        if !sending.http2 && has_body && !parts.headers.contains_key(header::CONTENT_LENGTH) {
             // hyper sends a body of unknown length with a GET only when it is told to.
             let chunked = HeaderValue::from_static("chunked");
             parts.headers.insert(header::TRANSFER_ENCODING, chunked);
         }
-        let has_body = !body.is_empty();
-        let replay = (!has_body).then(|| parts.clone());
+        let replay = (!has_body && parts.method.is_idempotent()).then(|| Replay::of(&parts));
         self.sign(&mut parts, has_body).await?;
         let mut request = Request::from_parts(parts, body);
-        let mut left = Left {
-            attempts: self.attempts,
-            reconnects: 1,
-        };
+        let mut attempts = self.attempts;
         loop {
-            let failed = match clients.send(request, http2, self.response_timeout).await {
+            let failed = match clients.send(request, sending).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
-            match &replay {
-                Some(parts) if left.may_retry(&parts.method, &failed) => {
-                    tracing::debug!(failure = %failed.failure, "trying once more");
-                    let mut parts = parts.clone();
+            // After a connection that ended while nobody used it: once, and then over a new one.
+            let again = failed.on_used && !mem::replace(&mut sending.anew, true);
+            attempts = attempts.saturating_sub(u32::from(!again));
+            request = match (failed.unsent, &replay) {
+                (Some(unsent), _) if again => *unsent,
+                (_, Some(replay)) if again || replay.is_worth(failed.failure, attempts) => {
+                    let mut parts = replay.parts();
                     self.sign(&mut parts, false).await?;
-                    request = Request::from_parts(parts, RequestBody::empty());
+                    Request::from_parts(parts, RequestBody::empty())
                 }
                 _ => return Err(failed.failure),
-            }
+            };
+            tracing::debug!(failure = %failed.failure, "trying once more");
         }
     }
 
@@ -247,24 +255,44 @@ impl Shared {
     }
 }
 
-/// What is left to be tried.
-struct Left {
-    attempts: u32,
-    reconnects: u32,
+/// What it takes to send a request without a body once more: a clone of its parts would cost more.
+struct Replay {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Left {
-    /// Whether a request without a body may be sent once more: after a connection that died while nobody used it, any
-    /// idempotent one, once; after a time-out, `GET` and `HEAD`, as long as there are attempts.
-    fn may_retry(&mut self, method: &Method, failed: &Failed) -> bool {
-        if failed.on_reused && method.is_idempotent() && self.reconnects > 0 {
-            self.reconnects -= 1;
-            return true;
+impl Replay {
+    fn of(parts: &Parts) -> Self {
+        let headers = parts.headers.iter();
+        Self {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+            headers: headers
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
         }
-        self.attempts = self.attempts.saturating_sub(1);
-        failed.failure == OriginFailure::ResponseTimeout
-            && (*method == Method::GET || *method == Method::HEAD)
-            && self.attempts > 0
+    }
+
+    fn parts(&self) -> Parts {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.method = self.method.clone();
+        parts.uri = self.uri.clone();
+        parts.version = self.version;
+        parts.headers = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            parts.headers.append(name, value.clone());
+        }
+        parts
+    }
+
+    /// After a time-out: `GET` and `HEAD`, as long as there are attempts.
+    fn is_worth(&self, failure: OriginFailure, attempts: u32) -> bool {
+        failure == OriginFailure::ResponseTimeout
+            && (self.method == Method::GET || self.method == Method::HEAD)
+            && attempts > 0
     }
 }
 

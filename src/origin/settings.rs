@@ -236,12 +236,7 @@ impl Origin {
     pub fn connector<C>(host: impl Into<Box<str>>, connector: C) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
-        C::Response: hyper::rt::Read
-            + hyper::rt::Write
-            + hyper_util::client::legacy::connect::Connection
-            + Send
-            + Unpin
-            + 'static,
+        C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
         C::Error: Into<BoxError>,
         C::Future: Send,
     {
@@ -468,6 +463,7 @@ impl Origin {
         }
         let signer = self.signer()?;
         let (http, https) = self.authorities()?;
+        let connecting = self.connecting();
         let way = match &self.at {
             At::Service(service) => Way::Service(service.clone()),
             At::Host(_) => {
@@ -475,13 +471,23 @@ impl Origin {
                     Some(tls) => (**tls).clone(),
                     None => client::default_tls(https.is_some())?,
                 };
-                Way::Http(Box::new(Clients::network(tls, &self.connecting())))
+                let (http, https) = (http.as_ref(), https.as_ref());
+                Way::Http(Box::new(Clients::network(tls, http, https, &connecting)))
             }
             At::Unix(path) => {
                 let way = client::Way::unix(path);
-                Way::Http(Box::new(Clients::new(way, &self.connecting())))
+                let (http, https) = (http.as_ref(), https.as_ref());
+                Way::Http(Box::new(Clients::new(way, http, https, &connecting)))
             }
-            At::Given(_, way) => Way::Http(Box::new(Clients::new(way.clone(), &self.connecting()))),
+            At::Given(_, way) => {
+                let (http, https) = (http.as_ref(), https.as_ref());
+                Way::Http(Box::new(Clients::new(
+                    way.clone(),
+                    http,
+                    https,
+                    &connecting,
+                )))
+            }
         };
         let target = Target {
             http,

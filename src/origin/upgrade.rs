@@ -1,13 +1,10 @@
 //! WebSockets: once both sides have changed the protocol, bytes go both ways.
 
-use super::OriginBody;
+use super::{OriginBody, client::Answer, timer::later};
 use bytes::Bytes;
 use futures_util::future::{Either, join, select, try_join};
 use http::{Response, request::Parts};
-use hyper::{
-    body::Incoming,
-    upgrade::{OnUpgrade, Upgraded},
-};
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use std::{pin::pin, time::Duration};
 use tokio::{
@@ -25,7 +22,7 @@ pub(super) fn viewer(parts: &mut Parts) -> Option<OnUpgrade> {
 
 /// The answer to the viewer; when it is sent, both connections are joined.
 pub(super) fn connect(
-    mut response: Response<Incoming>,
+    mut response: Response<Answer>,
     viewer: OnUpgrade,
     idle: Duration,
 ) -> Response<OriginBody> {
@@ -75,10 +72,8 @@ where
 
 /// Ends when nothing has moved for so long.
 async fn is_idle(moved: watch::Receiver<Instant>, idle: Duration) {
-    // Longer than a year would be no instant any more.
-    let idle = idle.min(Duration::from_secs(365 * 86_400));
     loop {
-        let until = *moved.borrow() + idle;
+        let until = later(*moved.borrow(), idle);
         if until <= Instant::now() {
             return;
         }

@@ -6,7 +6,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::connect::{
-        Connected, Connection, HttpConnector,
+        HttpConnector,
         dns::{GaiAddrs, GaiResolver, Name},
     },
     rt::TokioIo,
@@ -18,10 +18,7 @@ use std::{
     io,
     path::Path,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -32,6 +29,8 @@ use tower_service::Service;
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) way: Way,
+    /// The scheme and the authority.
+    pub(super) uri: Uri,
     /// For an attempt: name, connection and TLS together.
     pub(super) timeout: Duration,
     pub(super) attempts: u32,
@@ -72,53 +71,37 @@ impl Way {
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = OriginConnection;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<OriginConnection, ConnectError>> + Send>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let mut this = self.clone();
-        Box::pin(async move {
-            let mut attempt = 1;
-            loop {
-                let connecting = this.way.connect(uri.clone());
-                let error = match tokio::time::timeout(this.timeout, connecting).await {
-                    Ok(Ok(io)) => {
-                        return Ok(OriginConnection {
-                            io,
-                            uses: Uses::default(),
-                        });
-                    }
-                    Ok(Err(source)) => ConnectError::of(source),
-                    Err(elapsed) => ConnectError {
-                        failure: OriginFailure::ConnectTimeout,
-                        source: elapsed.into(),
-                    },
-                };
-                tracing::debug!(
-                    host = uri.host(),
-                    attempt,
-                    error = &error as &dyn Error,
-                    "no connection"
-                );
-                if attempt >= this.attempts {
-                    return Err(error);
-                }
-                attempt += 1;
+impl Connector {
+    pub(super) async fn connect(mut self) -> Result<Io, OriginFailure> {
+        let mut attempt = 1;
+        loop {
+            let connecting = self.way.connect(self.uri.clone());
+            let error = match tokio::time::timeout(self.timeout, connecting).await {
+                Ok(Ok(io)) => return Ok(io),
+                Ok(Err(source)) => ConnectError::of(source),
+                Err(elapsed) => ConnectError {
+                    failure: OriginFailure::ConnectTimeout,
+                    source: elapsed.into(),
+                },
+            };
+            tracing::warn!(
+                host = self.uri.host(),
+                attempt,
+                error = &error as &dyn Error,
+                "no connection to the origin"
+            );
+            if attempt >= self.attempts {
+                return Err(error.failure);
             }
-        })
+            attempt += 1;
+        }
     }
 }
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(super) struct ConnectError {
-    pub(super) failure: OriginFailure,
+struct ConnectError {
+    failure: OriginFailure,
     source: BoxError,
 }
 
@@ -193,20 +176,6 @@ impl Error for Unresolved {
     }
 }
 
-/// How many requests a connection has answered.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Uses(Arc<AtomicU32>);
-
-impl Uses {
-    pub(super) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
-    }
-}
-
 /// A connector that was given.
 pub(in crate::origin) trait Dial: Send + Sync {
     fn dial(&self, uri: Uri) -> Dialling;
@@ -215,12 +184,9 @@ pub(in crate::origin) trait Dial: Send + Sync {
 type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn GivenIo>, BoxError>> + Send>>;
 
 /// A connection that was given.
-pub(in crate::origin) trait GivenIo:
-    Read + Write + Connection + Send + Unpin
-{
-}
+pub(in crate::origin) trait GivenIo: Read + Write + Send + Unpin {}
 
-impl<T: Read + Write + Connection + Send + Unpin> GivenIo for T {}
+impl<T: Read + Write + Send + Unpin> GivenIo for T {}
 
 /// [`Dial`] of a service.
 pub(in crate::origin) struct Dialled<C>(pub(super) C);
@@ -228,7 +194,7 @@ pub(in crate::origin) struct Dialled<C>(pub(super) C);
 impl<C> Dial for Dialled<C>
 where
     C: Service<Uri> + Clone + Send + Sync + 'static,
-    C::Response: Read + Write + Connection + Send + Unpin + 'static,
+    C::Response: Read + Write + Send + Unpin + 'static,
     C::Error: Into<BoxError>,
     C::Future: Send,
 {
@@ -245,32 +211,16 @@ where
 }
 
 /// A connection to an origin.
-pub(super) struct OriginConnection {
-    io: Io,
-    uses: Uses,
-}
-
-enum Io {
+pub(super) enum Io {
     Network(Box<MaybeHttpsStream<TokioIo<TcpStream>>>),
     Unix(TokioIo<UnixStream>),
     Given(Box<dyn GivenIo>),
 }
 
-impl Connection for OriginConnection {
-    fn connected(&self) -> Connected {
-        let connected = match &self.io {
-            Io::Network(io) => io.connected(),
-            Io::Unix(_) => Connected::new(),
-            Io::Given(io) => io.connected(),
-        };
-        connected.extra(self.uses.clone())
-    }
-}
-
 /// Calls a method of whatever connection it is.
 macro_rules! io {
     ($self:ident, $io:ident => $call:expr) => {
-        match &mut $self.get_mut().io {
+        match $self.get_mut() {
             Io::Network(io) => {
                 let $io = Pin::new(&mut **io);
                 $call
@@ -287,7 +237,7 @@ macro_rules! io {
     };
 }
 
-impl Read for OriginConnection {
+impl Read for Io {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -297,7 +247,7 @@ impl Read for OriginConnection {
     }
 }
 
-impl Write for OriginConnection {
+impl Write for Io {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -315,7 +265,7 @@ impl Write for OriginConnection {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.io {
+        match self {
             Io::Network(io) => io.is_write_vectored(),
             Io::Unix(io) => io.is_write_vectored(),
             Io::Given(io) => io.is_write_vectored(),

@@ -1,21 +1,27 @@
-//! The HTTP client to one origin.
+//! The HTTP client to one origin: hyper's connections, and those that are kept.
+//!
+//! The pool is our own, since hyper-util's client tells neither whether a connection was kept nor when it was connected, loses a
+//! request that it hands to a connection as that ends, and costs more than all else that an origin does.
 
 mod connect;
+mod http1;
+mod http2;
 
 use super::{
     OriginFailure,
     body::{RequestBody, ViewerBody},
+    timer::Timer,
 };
 use crate::error::ConfigError;
-use connect::{ConnectError, Connector, Dialled, Uses};
-use futures_util::future::{Either, select};
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{Client, Error as ClientError, connect::capture_connection},
-    rt::{TokioExecutor, TokioTimer},
+use connect::{Connector, Dialled};
+use http::{
+    Request, Response, Uri, Version, header,
+    uri::{self, Authority, PathAndQuery, Scheme},
 };
-use std::{error::Error, io, path::Path, pin::pin, sync::Arc, time::Duration};
+use http1::Http1;
+use http2::Http2;
+use hyper::{body::Incoming, client::conn::TrySendError};
+use std::{error::Error, io, mem, path::Path, sync::Arc, time::Duration};
 
 /// Connections read in pieces of at most this, and so long may a head be.
 const READ_BUFFER: usize = 64 << 10;
@@ -44,10 +50,18 @@ impl Way {
     }
 }
 
-/// One client for each version of HTTP.
+/// The connections of an origin: by HTTP and HTTPS, where it is reached so.
 pub(super) struct Clients {
-    http1: Client<Connector, RequestBody>,
-    http2: Client<Connector, RequestBody>,
+    http: Option<Client>,
+    https: Option<Client>,
+}
+
+/// The connections of one scheme: of each version of HTTP.
+struct Client {
+    scheme: Scheme,
+    authority: Authority,
+    http1: Arc<Http1>,
+    http2: Arc<Http2>,
 }
 
 /// What a request that got no response leaves.
@@ -55,112 +69,183 @@ pub(super) struct Failed {
     pub(super) failure: OriginFailure,
     /// The connection had answered others before, and ended before a byte of this answer: the origin may never have seen the
     /// request.
-    pub(super) on_reused: bool,
+    pub(super) on_used: bool,
+    /// The request, of which the origin has seen nothing.
+    pub(super) unsent: Option<Box<Request<RequestBody>>>,
 }
 
 impl From<OriginFailure> for Failed {
     fn from(failure: OriginFailure) -> Self {
         Self {
             failure,
-            on_reused: false,
+            on_used: false,
+            unsent: None,
+        }
+    }
+}
+
+impl Failed {
+    fn of(mut error: TrySendError<Request<RequestBody>>, on_used: bool) -> Self {
+        let unsent = error.take_message().map(Box::new);
+        let error = error.into_error();
+        let failure = failure(&error);
+        tracing::warn!(error = &error as &dyn Error, "the origin failed: {failure}");
+        Self {
+            failure,
+            on_used: on_used && failure == OriginFailure::Closed,
+            unsent,
+        }
+    }
+}
+
+/// How a request is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Sending {
+    pub(super) https: bool,
+    pub(super) http2: bool,
+    /// To the head of the response.
+    pub(super) timeout: Duration,
+    /// Not over a connection that has answered others.
+    pub(super) anew: bool,
+}
+
+/// An answer's body, and the connection that it comes over.
+pub(super) struct Answer {
+    pub(super) body: Incoming,
+    pub(super) lease: Lease,
+}
+
+/// A connection in use.
+pub(super) enum Lease {
+    Http1(http1::Lease),
+    Http2(http2::Lease),
+}
+
+impl Lease {
+    pub(super) fn timer(&mut self) -> &mut Timer {
+        match self {
+            Self::Http1(lease) => &mut lease.timer,
+            Self::Http2(lease) => &mut lease.timer,
         }
     }
 }
 
 impl Clients {
-    pub(super) fn network(tls: rustls::ClientConfig, connecting: &Connecting) -> Self {
+    /// For those of the authorities that there are.
+    pub(super) fn network(
+        tls: rustls::ClientConfig,
+        http: Option<&Authority>,
+        https: Option<&Authority>,
+        connecting: &Connecting,
+    ) -> Self {
+        let ways = [
+            connect::Way::network(tls.clone(), false),
+            connect::Way::network(tls, true),
+        ];
+        Self::over(&ways, http, https, connecting)
+    }
+
+    pub(super) fn new(
+        way: Way,
+        http: Option<&Authority>,
+        https: Option<&Authority>,
+        connecting: &Connecting,
+    ) -> Self {
+        Self::over(&[way.0.clone(), way.0], http, https, connecting)
+    }
+
+    fn over(
+        ways: &[connect::Way; 2],
+        http: Option<&Authority>,
+        https: Option<&Authority>,
+        connecting: &Connecting,
+    ) -> Self {
+        let client = |scheme, authority| Client::new(ways, scheme, authority, connecting);
         Self {
-            http1: client(connect::Way::network(tls.clone(), false), connecting, false),
-            http2: client(connect::Way::network(tls, true), connecting, true),
+            http: http.and_then(|authority| client(Scheme::HTTP, authority)),
+            https: https.and_then(|authority| client(Scheme::HTTPS, authority)),
         }
     }
 
-    pub(super) fn new(way: Way, connecting: &Connecting) -> Self {
-        Self {
-            http1: client(way.0.clone(), connecting, false),
-            http2: client(way.0, connecting, true),
-        }
-    }
-
-    /// Sends a request, and waits for the head of the response: as long as it takes to connect, and `timeout` from then on.
+    /// Sends a request, and waits for the head of the response: as long as it takes to connect, and so long from then on.
     pub(super) async fn send(
         &self,
         mut request: Request<RequestBody>,
-        http2: bool,
-        timeout: Duration,
-    ) -> Result<Response<Incoming>, Failed> {
-        let client = if http2 { &self.http2 } else { &self.http1 };
+        sending: Sending,
+    ) -> Result<Response<Answer>, Failed> {
+        let Sending {
+            https,
+            http2,
+            timeout,
+            anew,
+        } = sending;
+        let client = if https { &self.https } else { &self.http };
+        let client = client.as_ref().ok_or(OriginFailure::BadRequest)?;
         if http2 {
-            *request.version_mut() = http::Version::HTTP_2;
-        }
-        let progress = request.body().progress();
-        let mut connected = capture_connection(&mut request);
-        let mut call = pin!(client.request(request));
-        let connecting = async {
-            connected.wait_for_connection_metadata().await;
-        };
-        let answered = match select(call.as_mut(), pin!(connecting)).await {
-            Either::Left((answered, _)) => answered,
-            Either::Right(_) => progress
-                .in_time(timeout, call.as_mut())
-                .await
-                .ok_or(OriginFailure::ResponseTimeout)?,
-        };
-        match answered {
-            Ok(mut response) => {
-                if let Some(uses) = response.extensions_mut().remove::<Uses>() {
-                    uses.add();
-                }
-                Ok(response)
-            }
-            Err(error) => {
-                let failed = failed(&error);
-                tracing::warn!(
-                    error = &error as &dyn Error,
-                    "the origin failed: {}",
-                    failed.failure
-                );
-                Err(failed)
-            }
+            client.address(&mut request)?;
+            let (response, lease) = client.http2.send(request, timeout, anew).await?;
+            let lease = Lease::Http2(lease);
+            Ok(response.map(|body| Answer { body, lease }))
+        } else {
+            let (response, lease) = client.http1.send(request, timeout, anew).await?;
+            let lease = Lease::Http1(lease);
+            Ok(response.map(|body| Answer { body, lease }))
         }
     }
 }
 
-fn client(
-    way: connect::Way,
-    connecting: &Connecting,
-    http2: bool,
-) -> Client<Connector, RequestBody> {
-    let connector = Connector {
-        way,
-        timeout: connecting.timeout,
-        attempts: connecting.attempts,
-    };
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .timer(TokioTimer::new())
-        .pool_idle_timeout(connecting.keep_alive)
-        .retry_canceled_requests(false)
-        .set_host(false)
-        .http2_only(http2)
-        .http2_adaptive_window(true)
-        .http2_max_header_list_size(u32::try_from(READ_BUFFER).unwrap_or(u32::MAX))
-        .http1_max_buf_size(READ_BUFFER)
-        .build(connector)
+impl Client {
+    fn new(
+        [http1, http2]: &[connect::Way; 2],
+        scheme: Scheme,
+        authority: &Authority,
+        connecting: &Connecting,
+    ) -> Option<Self> {
+        let mut uri = uri::Parts::default();
+        uri.scheme = Some(scheme.clone());
+        uri.authority = Some(authority.clone());
+        uri.path_and_query = Some(PathAndQuery::from_static("/"));
+        let uri = Uri::from_parts(uri).ok()?;
+        let connector = |way: &connect::Way| Connector {
+            way: way.clone(),
+            uri: uri.clone(),
+            timeout: connecting.timeout,
+            attempts: connecting.attempts,
+        };
+        Some(Self {
+            scheme,
+            authority: authority.clone(),
+            http1: Arc::new(Http1::new(connector(http1), connecting)),
+            http2: Arc::new(Http2::new(connector(http2), connecting)),
+        })
+    }
+
+    /// HTTP/2 has the whole URI, and what else is `Host` in it (RFC 9113 section 8.3.1).
+    fn address(&self, request: &mut Request<RequestBody>) -> Result<(), OriginFailure> {
+        let host = request.headers_mut().remove(header::HOST);
+        let authority = match host {
+            Some(host) => host
+                .as_bytes()
+                .try_into()
+                .map_err(|_| OriginFailure::BadRequest)?,
+            None => self.authority.clone(),
+        };
+        let mut uri = mem::take(request.uri_mut()).into_parts();
+        uri.scheme = Some(self.scheme.clone());
+        uri.authority = Some(authority);
+        *request.uri_mut() = Uri::from_parts(uri).map_err(|_| OriginFailure::BadRequest)?;
+        *request.version_mut() = Version::HTTP_2;
+        Ok(())
+    }
 }
 
-fn failed(error: &ClientError) -> Failed {
-    let mut failure = match error.is_connect() {
-        true => OriginFailure::Connect,
-        false => OriginFailure::Closed,
-    };
-    let mut cause = error.source();
+/// What an error of hyper's means.
+fn failure(error: &hyper::Error) -> OriginFailure {
+    let mut failure = OriginFailure::Closed;
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<ConnectError>() {
-            return error.failure.into();
-        }
         if error.is::<ViewerBody>() {
-            return OriginFailure::RequestBody.into();
+            return OriginFailure::RequestBody;
         }
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
             if error.is_parse_too_large() {
@@ -176,15 +261,7 @@ fn failed(error: &ClientError) -> Failed {
             None => error.source(),
         };
     }
-    let uses = error.connect_info().and_then(|info| {
-        let mut extensions = http::Extensions::new();
-        info.get_extras(&mut extensions);
-        extensions.remove::<Uses>()
-    });
-    Failed {
-        failure,
-        on_reused: failure == OriginFailure::Closed && uses.is_some_and(|uses| uses.any()),
-    }
+    failure
 }
 
 /// TLS 1.2 and 1.3 with a provider of our own, whatever the process has for a default. `needed`: the certificates that the

@@ -1,0 +1,291 @@
+//! Connections of HTTP/1.1: each carries one request at a time, and is kept for the next.
+
+use super::{Connecting, Failed, READ_BUFFER, connect::Connector, failure};
+use crate::origin::{
+    OriginFailure,
+    body::RequestBody,
+    timer::{Timer, later},
+};
+use futures_util::future::{Either, select};
+use http::{Request, Response};
+use hyper::{body::Incoming, client::conn::http1};
+use parking_lot::Mutex;
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    mem,
+    pin::{Pin, pin},
+    sync::{Arc, Weak},
+    task::{Poll, ready},
+    time::Duration,
+};
+use tokio::{runtime::Handle, sync::oneshot, time::Instant};
+
+/// From so many that wait on, those that have left are looked for.
+const FEW_WAITERS: usize = 64;
+
+pub(super) struct Http1 {
+    connector: Connector,
+    keep_alive: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// In the order in which they were kept.
+    idle: VecDeque<Idle>,
+    /// Those that connect, and take one that becomes idle before.
+    waiters: VecDeque<oneshot::Sender<Box<Connection>>>,
+    /// So many waiters are looked through for those that have left.
+    many_waiters: usize,
+    /// A task closes those that are idle for too long.
+    closing: bool,
+}
+
+struct Idle {
+    connection: Box<Connection>,
+    since: Instant,
+}
+
+/// An open connection.
+struct Connection {
+    sender: http1::SendRequest<RequestBody>,
+    timer: Timer,
+    /// It has answered before.
+    used: bool,
+}
+
+/// A connection whose answer is being read; then it is kept for the next.
+pub(in crate::origin) struct Lease {
+    pub(in crate::origin) timer: Timer,
+    connection: Option<Box<Connection>>,
+    pool: Arc<Http1>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.timer = mem::take(&mut self.timer);
+            self.pool.keep(connection);
+        }
+    }
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Box<Connection>, OriginFailure>> + Send>>;
+
+impl Http1 {
+    pub(super) fn new(connector: Connector, connecting: &Connecting) -> Self {
+        Self {
+            connector,
+            keep_alive: connecting.keep_alive,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Sends a request; `anew`: not over a connection that was kept.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        request: Request<RequestBody>,
+        timeout: Duration,
+        anew: bool,
+    ) -> Result<(Response<Incoming>, Lease), Failed> {
+        let connection = match anew {
+            true => self.open().await?,
+            false => self.connection().await?,
+        };
+        let (response, mut connection) = connection.send(request, timeout).await?;
+        let timer = connection
+            .as_mut()
+            .map(|connection| mem::take(&mut connection.timer));
+        let lease = Lease {
+            timer: timer.unwrap_or_default(),
+            connection,
+            pool: self.clone(),
+        };
+        Ok((response, lease))
+    }
+
+    /// One that was kept, or a new one: whichever there is first.
+    async fn connection(self: &Arc<Self>) -> Result<Box<Connection>, OriginFailure> {
+        let waiting = match self.take_or_wait() {
+            Ok(connection) => return Ok(connection),
+            Err(waiting) => waiting,
+        };
+        match select(self.open(), waiting).await {
+            Either::Left((opened, mut waiting)) => {
+                waiting.close();
+                if let Ok(connection) = waiting.try_recv() {
+                    self.put(connection);
+                }
+                opened
+            }
+            Either::Right((Ok(kept), opening)) => {
+                let pool = self.clone();
+                tokio::spawn(async move {
+                    if let Ok(connection) = opening.await {
+                        pool.put(connection);
+                    }
+                });
+                Ok(kept)
+            }
+            Either::Right((Err(_dropped), opening)) => opening.await,
+        }
+    }
+
+    fn open(&self) -> Opening {
+        let connector = self.connector.clone();
+        Box::pin(async move {
+            let io = connector.connect().await?;
+            let (sender, connection) = http1::Builder::new()
+                .max_buf_size(READ_BUFFER)
+                .handshake(io)
+                .await
+                .map_err(|error| failure(&error))?;
+            tokio::spawn(async move {
+                if let Err(error) = connection.with_upgrades().await {
+                    tracing::debug!(%error, "a connection to the origin ended");
+                }
+            });
+            Ok(Box::new(Connection {
+                sender,
+                timer: Timer::default(),
+                used: false,
+            }))
+        })
+    }
+
+    fn take_or_wait(&self) -> Result<Box<Connection>, oneshot::Receiver<Box<Connection>>> {
+        let mut state = self.state.lock();
+        // The newest is the likeliest to be open still.
+        while let Some(idle) = state.idle.pop_back() {
+            if idle.since.elapsed() < self.keep_alive && idle.connection.sender.is_ready() {
+                return Ok(idle.connection);
+            }
+        }
+        if state.waiters.len() >= state.many_waiters.max(FEW_WAITERS) {
+            state.waiters.retain(|waiter| !waiter.is_closed());
+            state.many_waiters = 2 * state.waiters.len();
+        }
+        let (waiter, waiting) = oneshot::channel();
+        state.waiters.push_back(waiter);
+        Err(waiting)
+    }
+
+    /// Keeps a connection as soon as it has done with its request.
+    fn keep(self: &Arc<Self>, mut connection: Box<Connection>) {
+        if connection.sender.is_ready() {
+            return self.put(connection);
+        }
+        let (false, Ok(runtime)) = (connection.sender.is_closed(), Handle::try_current()) else {
+            return;
+        };
+        let pool = Arc::downgrade(self);
+        let patience = self.keep_alive;
+        runtime.spawn(async move {
+            // What is left of the answer is read and dropped, or too much for that.
+            let ready = poll_fn(|cx| connection.sender.poll_ready(cx));
+            let ready = tokio::time::timeout(patience, ready).await;
+            if let (Ok(Ok(())), Some(pool)) = (ready, pool.upgrade()) {
+                pool.put(connection);
+            }
+        });
+    }
+
+    fn put(self: &Arc<Self>, mut connection: Box<Connection>) {
+        let mut state = self.state.lock();
+        while let Some(waiter) = state.waiters.pop_front() {
+            match waiter.send(connection) {
+                Ok(()) => return,
+                Err(returned) => connection = returned,
+            }
+        }
+        let since = Instant::now();
+        state.idle.push_back(Idle { connection, since });
+        if !state.closing
+            && let Ok(runtime) = Handle::try_current()
+        {
+            state.closing = true;
+            runtime.spawn(Self::close_idle(Arc::downgrade(self), self.keep_alive));
+        }
+    }
+
+    async fn close_idle(pool: Weak<Self>, keep_alive: Duration) {
+        let mut until = later(Instant::now(), keep_alive);
+        loop {
+            tokio::time::sleep_until(until).await;
+            let Some(pool) = pool.upgrade() else {
+                return;
+            };
+            let mut state = pool.state.lock();
+            let is_over = |idle: &Idle| idle.since.elapsed() >= keep_alive;
+            let fresh = state.idle.partition_point(is_over);
+            let over = state.idle.drain(..fresh).collect::<Vec<_>>();
+            match state.idle.front() {
+                Some(oldest) => until = later(oldest.since, keep_alive),
+                None => state.closing = false,
+            }
+            let is_done = !state.closing;
+            drop(state);
+            drop(over);
+            if is_done {
+                return;
+            }
+        }
+    }
+}
+
+/// How waiting for an answer ends.
+enum Came<A> {
+    Answer(A),
+    Closed,
+    Late,
+}
+
+impl Connection {
+    /// Sends a request, and waits for the head of the response: no longer than `timeout` after something moved.
+    async fn send(
+        mut self: Box<Self>,
+        request: Request<RequestBody>,
+        timeout: Duration,
+    ) -> Result<(Response<Incoming>, Option<Box<Self>>), Failed> {
+        let progress = request.body().progress();
+        let mut since = Instant::now();
+        let mut answering = pin!(self.sender.try_send_request(request));
+        let came = poll_fn(|cx| {
+            if let Poll::Ready(answered) = answering.as_mut().poll(cx) {
+                return Poll::Ready(Came::Answer(answered));
+            }
+            if let Poll::Ready(Err(_closed)) = self.sender.poll_ready(cx) {
+                return Poll::Ready(Came::Closed);
+            }
+            loop {
+                ready!(self.timer.poll_until(cx, later(since, timeout)));
+                match progress.last().filter(|moved| *moved > since) {
+                    Some(moved) => since = moved,
+                    None => return Poll::Ready(Came::Late),
+                }
+            }
+        });
+        let came = came.await;
+        let on_used = self.used;
+        let (answered, connection) = match came {
+            Came::Answer(answered) => (answered, Some(self)),
+            Came::Late => return Err(OriginFailure::ResponseTimeout.into()),
+            Came::Closed => {
+                // A request that was handed over as the connection ended comes back when there is no sender any more.
+                drop(self);
+                let answered = tokio::time::timeout_at(later(since, timeout), answering).await;
+                (answered.map_err(|_| OriginFailure::ResponseTimeout)?, None)
+            }
+        };
+        match (answered, connection) {
+            (Ok(response), mut connection) => {
+                if let Some(connection) = &mut connection {
+                    connection.used = true;
+                }
+                Ok((response, connection))
+            }
+            (Err(error), _) => Err(Failed::of(error, on_used)),
+        }
+    }
+}
