@@ -63,8 +63,12 @@ impl RequestBody {
     }
 
     /// Holds it to the length that was said.
-    pub(super) fn expect(&mut self, length: Option<u64>) {
+    pub(super) fn expect(&mut self, length: Option<u64>) -> Result<(), OriginFailure> {
         self.left = length;
+        match (&self.body, length) {
+            (None, Some(1..)) => Err(OriginFailure::RequestBody),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -80,6 +84,13 @@ impl RequestBody {
     fn fail(&mut self, why: &'static str) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.body = None;
         Poll::Ready(Some(Err(Box::new(ViewerBody(why.into())))))
+    }
+}
+
+impl Default for RequestBody {
+    /// No body.
+    fn default() -> Self {
+        Self::empty()
     }
 }
 

@@ -2,23 +2,25 @@
 
 use super::OriginFailure;
 use crate::{
-    headers::{RequestFacts, content_length, members, remove_hop_by_hop},
+    headers::{content_length, members, remove_hop_by_hop},
     viewer::{ViewerAddress, ViewerProtocol},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header,
-    request::Parts,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
+    header::{self, Entry},
     uri::{Authority, PathAndQuery, Scheme},
 };
+use std::mem;
 
+const GRPC: &[u8] = b"application/grpc";
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What goes in a request's place to which origin.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    /// Where the origin is; `None` for a service in the process.
-    pub(super) http: Option<Authority>,
-    pub(super) https: Option<Authority>,
+    /// `Host` of the origin; `None` for a service in the process.
+    pub(super) http: Option<HeaderValue>,
+    pub(super) https: Option<HeaderValue>,
     pub(super) protocol: OriginProtocolPolicy,
     /// In front of each path: empty, or `/` and more.
     pub(super) path: Box<str>,
@@ -27,7 +29,34 @@ pub(super) struct Target {
     pub(super) cookies: bool,
     pub(super) custom_headers: HeaderMap,
     /// What `Via` says of us.
-    pub(super) via: Option<Box<str>>,
+    pub(super) via: Option<Via>,
+}
+
+/// A member of `Via` for each version of HTTP that a viewer may speak.
+#[derive(Clone, Debug)]
+pub(super) struct Via([HeaderValue; 4]);
+
+impl Via {
+    /// `None` where it can't stand in a field.
+    pub(super) fn new(name: &str) -> Option<Self> {
+        let member = |version| HeaderValue::try_from(format!("{version} {name}")).ok();
+        Some(Self([
+            member("1.0")?,
+            member("1.1")?,
+            member("2.0")?,
+            member("3.0")?,
+        ]))
+    }
+
+    fn of(&self, version: Version) -> &HeaderValue {
+        let [http10, http11, http2, http3] = &self.0;
+        match version {
+            Version::HTTP_10 => http10,
+            Version::HTTP_2 => http2,
+            Version::HTTP_3 => http3,
+            _ => http11,
+        }
+    }
 }
 
 /// By which protocol an origin is reached (`OriginProtocolPolicy`).
@@ -50,73 +79,107 @@ pub(super) enum Kind {
     Grpc,
 }
 
-/// What a request is; or that it can't be passed on.
-pub(super) fn kind(parts: &Parts) -> Result<Kind, OriginFailure> {
-    let headers = &parts.headers;
-    let lengths = headers.contains_key(header::CONTENT_LENGTH);
-    let is_bad = parts.method == Method::CONNECT
-        || !parts.uri.path().starts_with('/')
-        || RequestFacts::of(headers).several_hosts
-        // Lengths that contradict each other, or none at all.
-        || (lengths && content_length(headers).is_none())
-        || (lengths && headers.contains_key(header::TRANSFER_ENCODING));
-    if is_bad {
-        return Err(OriginFailure::BadRequest);
+/// What the fields of a request say, found in one pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub(super) kind: Kind,
+    pub(super) length: Option<u64>,
+    /// `Expect` or `Trailer` is there.
+    ends_here: bool,
+}
+
+impl Facts {
+    /// Fails for a request that can't be passed on.
+    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, OriginFailure> {
+        let headers = request.headers();
+        let (mut hosts, mut lengths, mut codings, mut upgrade) = (0, 0, 0, false);
+        let mut kind = Kind::Plain;
+        let mut ends_here = false;
+        for (name, value) in headers {
+            match *name {
+                header::HOST => hosts += 1,
+                header::CONTENT_LENGTH => lengths += 1,
+                header::TRANSFER_ENCODING => codings += 1,
+                header::UPGRADE => upgrade = true,
+                header::EXPECT | header::TRAILER => ends_here = true,
+                header::CONTENT_TYPE if is_grpc(value) => kind = Kind::Grpc,
+                _ => {}
+            }
+        }
+        if upgrade && is_websocket(request) {
+            kind = Kind::WebSocket;
+        }
+        let length = match lengths {
+            0 => None,
+            _ => Some(content_length(headers).ok_or(OriginFailure::BadRequest)?),
+        };
+        let is_bad = *request.method() == Method::CONNECT
+            || !request.uri().path().starts_with('/')
+            || hosts > 1
+            || (lengths > 0 && codings > 0);
+        match is_bad {
+            true => Err(OriginFailure::BadRequest),
+            false => Ok(Self {
+                kind,
+                length,
+                ends_here,
+            }),
+        }
     }
-    Ok(if is_websocket(parts) {
-        Kind::WebSocket
-    } else if is_grpc(headers) {
-        Kind::Grpc
-    } else {
-        Kind::Plain
-    })
 }
 
 /// The opening of a WebSocket (RFC 6455 section 4.1).
-fn is_websocket(parts: &Parts) -> bool {
+fn is_websocket<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
     let names = |name: HeaderName, wanted: &str| {
-        let lines = parts.headers.get_all(name).iter();
+        let lines = headers.get_all(name).iter();
         lines
             .flat_map(|line| members(line.as_bytes()))
             .any(|member| member.eq_ignore_ascii_case(wanted.as_bytes()))
     };
-    parts.method == Method::GET
-        && parts.version == Version::HTTP_11
+    *request.method() == Method::GET
+        && request.version() == Version::HTTP_11
         && names(header::CONNECTION, "upgrade")
         && names(header::UPGRADE, "websocket")
-        && parts.headers.contains_key(header::SEC_WEBSOCKET_KEY)
+        && headers.contains_key(header::SEC_WEBSOCKET_KEY)
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let essence = headers
-        .get(header::CONTENT_TYPE)
-        .map(|value| value.as_bytes().split(|byte| *byte == b';').next());
-    let essence = essence.flatten().unwrap_or_default().trim_ascii();
-    let essence = essence.to_ascii_lowercase();
-    essence == b"application/grpc" || essence.starts_with(b"application/grpc+")
+fn is_grpc(content_type: &HeaderValue) -> bool {
+    let essence = content_type.as_bytes().split(|byte| *byte == b';').next();
+    let essence = essence.unwrap_or_default().trim_ascii();
+    let Some((grpc, more)) = essence.split_at_checked(GRPC.len()) else {
+        return false;
+    };
+    grpc.eq_ignore_ascii_case(GRPC) && matches!(more.first(), None | Some(b'+'))
 }
 
 impl Target {
     /// Makes it the request that goes to the origin, and says whether that is by HTTPS. Its URI has no authority.
-    pub(super) fn rewrite(&self, parts: &mut Parts, kind: Kind) -> Result<bool, OriginFailure> {
-        let viewer_version = parts.version;
-        let is_https = self.is_https(parts);
-        let host = parts.headers.get(header::HOST).cloned();
-        let host = host.or_else(|| {
-            let authority = parts.uri.authority()?;
-            HeaderValue::from_str(authority.as_str()).ok()
-        });
-        let authority = if is_https { &self.https } else { &self.http };
-        parts.uri = self.uri(&parts.uri)?;
-        parts.version = Version::HTTP_11;
+    pub(super) fn rewrite<B>(
+        &self,
+        request: &mut Request<B>,
+        facts: Facts,
+    ) -> Result<bool, OriginFailure> {
+        let viewer_version = mem::replace(request.version_mut(), Version::HTTP_11);
+        let is_https = self.is_https(request);
+        let asked = mem::take(request.uri_mut());
+        let host = if is_https { &self.https } else { &self.http };
+        let host = match host {
+            Some(host) if !self.viewer_host => Some(host.clone()),
+            host => viewer_host(request.headers(), &asked).or_else(|| host.clone()),
+        };
+        *request.uri_mut() = self.uri(asked)?;
+        let address = request.extensions().get::<ViewerAddress>().copied();
 
-        let headers = &mut parts.headers;
+        let headers = request.headers_mut();
         remove_hop_by_hop(headers);
-        // The server that reads the body answers `100-continue`.
-        for name in [header::EXPECT, header::TRAILER] {
-            headers.remove(name);
+        if facts.ends_here {
+            // The server that reads the body answers `100-continue`.
+            for name in [header::EXPECT, header::TRAILER] {
+                headers.remove(name);
+            }
         }
-        match kind {
+        match facts.kind {
             Kind::Plain => {}
             Kind::Grpc => {
                 headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -129,26 +192,16 @@ impl Target {
         if !self.cookies {
             headers.remove(header::COOKIE);
         }
-        let host = match authority {
-            Some(authority) if !(self.viewer_host && host.is_some()) => {
-                HeaderValue::from_str(without_default_port(authority, is_https)).ok()
-            }
-            _ => host,
-        };
         if let Some(host) = host {
             headers.insert(header::HOST, host);
         }
-        if let Some(ViewerAddress(address)) = parts.extensions.get() {
-            append(headers, X_FORWARDED_FOR, ",", &address.ip().to_string());
+        if let Some(ViewerAddress(address)) = address
+            && let Ok(address) = HeaderValue::try_from(address.ip().to_string())
+        {
+            append(headers, X_FORWARDED_FOR, ",", &address);
         }
         if let Some(via) = &self.via {
-            let version = match viewer_version {
-                Version::HTTP_10 => "1.0",
-                Version::HTTP_2 => "2.0",
-                Version::HTTP_3 => "3.0",
-                _ => "1.1",
-            };
-            append(headers, header::VIA, ", ", &format!("{version} {via}"));
+            append(headers, header::VIA, ", ", via.of(viewer_version));
         }
         for name in self.custom_headers.keys() {
             headers.remove(name);
@@ -157,29 +210,41 @@ impl Target {
         Ok(is_https)
     }
 
-    fn is_https(&self, parts: &Parts) -> bool {
+    fn is_https<B>(&self, request: &Request<B>) -> bool {
         match self.protocol {
             OriginProtocolPolicy::HttpOnly => false,
             OriginProtocolPolicy::HttpsOnly => true,
-            OriginProtocolPolicy::MatchViewer => match parts.extensions.get::<ViewerProtocol>() {
+            OriginProtocolPolicy::MatchViewer => match request.extensions().get::<ViewerProtocol>()
+            {
                 Some(protocol) => *protocol == ViewerProtocol::Https,
-                None => parts.uri.scheme() == Some(&Scheme::HTTPS),
+                None => request.uri().scheme() == Some(&Scheme::HTTPS),
             },
         }
     }
 
     /// The path as it came, behind the origin's own.
-    fn uri(&self, asked: &Uri) -> Result<Uri, OriginFailure> {
-        let asked = asked.path_and_query();
+    fn uri(&self, asked: Uri) -> Result<Uri, OriginFailure> {
+        if self.path.is_empty() && asked.authority().is_none() {
+            return Ok(asked);
+        }
+        let asked = asked.into_parts().path_and_query;
         match (asked, &*self.path) {
-            (Some(asked), "") => Ok(asked.clone().into()),
+            (Some(asked), "") => Ok(asked.into()),
             (asked, path) => {
-                let asked = asked.map_or("/", PathAndQuery::as_str);
+                let asked = asked.as_ref().map_or("/", PathAndQuery::as_str);
                 let target = format!("{path}{asked}");
                 target.try_into().map_err(|_| OriginFailure::BadRequest)
             }
         }
     }
+}
+
+/// The viewer's `Host`, or what its URI says.
+fn viewer_host(headers: &HeaderMap, asked: &Uri) -> Option<HeaderValue> {
+    headers.get(header::HOST).cloned().or_else(|| {
+        let authority = asked.authority()?;
+        HeaderValue::from_str(authority.as_str()).ok()
+    })
 }
 
 /// Removes what a viewer says by `x-amz-...`, which would be said with our credentials: but what describes its payload.
@@ -198,21 +263,27 @@ pub(super) fn remove_amz(headers: &mut HeaderMap) {
     }
 }
 
-fn without_default_port(authority: &Authority, is_https: bool) -> &str {
+/// `Host` for an authority (RFC 9110 section 7.2): without the scheme's own port.
+pub(super) fn host_of(authority: &Authority, is_https: bool) -> Option<HeaderValue> {
     let default = if is_https { ":443" } else { ":80" };
     let authority = authority.as_str();
-    authority.strip_suffix(default).unwrap_or(authority)
+    HeaderValue::from_str(authority.strip_suffix(default).unwrap_or(authority)).ok()
 }
 
 /// Appends a member to a field of one line, whatever lines there are.
-fn append(headers: &mut HeaderMap, name: HeaderName, between: &str, member: &str) {
-    let mut line: Vec<u8> = Vec::new();
-    for value in headers.get_all(&name) {
-        line.extend_from_slice(value.as_bytes());
-        line.extend_from_slice(between.as_bytes());
-    }
-    line.extend_from_slice(member.as_bytes());
-    if let Ok(value) = HeaderValue::from_bytes(&line) {
-        headers.insert(name, value);
+fn append(headers: &mut HeaderMap, name: HeaderName, between: &str, member: &HeaderValue) {
+    match headers.entry(name) {
+        Entry::Vacant(place) => {
+            place.insert(member.clone());
+        }
+        Entry::Occupied(mut lines) => {
+            let all: Vec<&[u8]> = lines.iter().map(HeaderValue::as_bytes).collect();
+            let line = [&all[..], &[member.as_bytes()]]
+                .concat()
+                .join(between.as_bytes());
+            if let Ok(line) = HeaderValue::try_from(line) {
+                lines.insert(line);
+            }
+        }
     }
 }

@@ -3,16 +3,12 @@
 use super::{
     OriginBody, OriginFailure, RequestBody, Signer,
     client::{Answer, Clients, Sending},
-    request::{self, Kind, Target},
+    request::{self, Facts, Kind, Target},
     upgrade,
 };
-use crate::{
-    error::BoxError,
-    headers::{content_length, remove_hop_by_hop},
-};
+use crate::{error::BoxError, headers::remove_hop_by_hop};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header, request::Parts,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
 use http_body::Body;
 use std::{
@@ -83,13 +79,11 @@ where
 
     fn call(&mut self, request: Request<B>) -> OriginFuture {
         let shared = self.0.clone();
-        let request = request.map(RequestBody::new);
+        let mut request = request.map(RequestBody::new);
         OriginFuture(Box::pin(async move {
-            let method = request.method().clone();
-            shared
-                .answer(request)
-                .await
-                .unwrap_or_else(|failure| page(failure, &method))
+            let is_head = *request.method() == Method::HEAD;
+            let answered = shared.answer(&mut request).await;
+            answered.unwrap_or_else(|failure| page(failure, is_head))
         }))
     }
 }
@@ -112,46 +106,48 @@ impl fmt::Debug for OriginFuture {
 }
 
 impl Shared {
+    // A future is moved as a whole, with all that it will ever hold: what is large is lent to those below, and what is rare
+    // is boxed.
+
     async fn answer(
         &self,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
     ) -> Result<Response<OriginBody>, OriginFailure> {
         // Too far to be an instant: never.
         let deadline = self
             .completion_timeout
             .and_then(|timeout| Instant::now().checked_add(timeout));
-        let answering = self.ask(request, deadline);
-        match deadline {
-            None => answering.await,
-            Some(deadline) => tokio::time::timeout_at(deadline, answering)
-                .await
-                .unwrap_or(Err(OriginFailure::CompletionTimeout)),
-        }
+        let Some(at) = deadline else {
+            return self.ask(request, None).await;
+        };
+        let answering = Box::pin(self.ask(request, deadline));
+        tokio::time::timeout_at(at, answering)
+            .await
+            .unwrap_or(Err(OriginFailure::CompletionTimeout))
     }
 
     async fn ask(
         &self,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, OriginFailure> {
-        let (mut parts, mut body) = request.into_parts();
-        let kind = request::kind(&parts)?;
-        body.expect(content_length(&parts.headers));
-        let viewer = match kind {
-            Kind::WebSocket => upgrade::viewer(&mut parts),
+        let facts = Facts::of(request)?;
+        request.body_mut().expect(facts.length)?;
+        let viewer = match facts.kind {
+            Kind::WebSocket => upgrade::viewer(request.extensions_mut()),
             Kind::Plain | Kind::Grpc => None,
         };
-        let https = self.target.rewrite(&mut parts, kind)?;
-        let request = Request::from_parts(parts, body);
+        let https = self.target.rewrite(request, facts)?;
         let clients = match &self.way {
             Way::Http(clients) => clients,
             Way::Service(service) => {
-                return self.in_process(&**service, request, viewer, deadline).await;
+                let request = mem::take(request);
+                return Box::pin(self.in_process(&**service, request, viewer, deadline)).await;
             }
         };
         let sending = Sending {
             https,
-            http2: (self.http2 && kind != Kind::WebSocket) || kind == Kind::Grpc,
+            http2: (self.http2 && facts.kind != Kind::WebSocket) || facts.kind == Kind::Grpc,
             timeout: self.response_timeout,
             anew: false,
         };
@@ -161,11 +157,8 @@ impl Shared {
         }
         let mut response = match (response.status(), viewer) {
             (StatusCode::SWITCHING_PROTOCOLS, Some(viewer)) => {
-                return Ok(upgrade::connect(
-                    response,
-                    viewer,
-                    self.websocket_idle_timeout,
-                ));
+                let idle = self.websocket_idle_timeout;
+                return Ok(upgrade::connect(response, viewer, idle));
             }
             (StatusCode::SWITCHING_PROTOCOLS, _) => return Err(OriginFailure::InvalidResponse),
             _ => response.map(|answer| OriginBody::client(answer, self.response_timeout, deadline)),
@@ -178,19 +171,20 @@ impl Shared {
     async fn send(
         &self,
         clients: &Clients,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         mut sending: Sending,
     ) -> Result<Response<Answer>, OriginFailure> {
-        let (mut parts, body) = request.into_parts();
-        let has_body = !body.is_empty();
-        if !sending.http2 && has_body && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+        let has_body = !request.body().is_empty();
+        if !sending.http2 && has_body && !request.headers().contains_key(header::CONTENT_LENGTH) {
             // hyper sends a body of unknown length with a GET only when it is told to.
             let chunked = HeaderValue::from_static("chunked");
-            parts.headers.insert(header::TRANSFER_ENCODING, chunked);
+            request
+                .headers_mut()
+                .insert(header::TRANSFER_ENCODING, chunked);
         }
-        let replay = (!has_body && parts.method.is_idempotent()).then(|| Replay::of(&parts));
-        self.sign(&mut parts, has_body).await?;
-        let mut request = Request::from_parts(parts, body);
+        let may_replay = !has_body && request.method().is_idempotent();
+        let replay = may_replay.then(|| Replay::of(request));
+        self.sign(request).await?;
         let mut attempts = self.attempts;
         loop {
             let failed = match clients.send(request, sending).await {
@@ -200,35 +194,24 @@ impl Shared {
             // After a connection that ended while nobody used it: once, and then over a new one.
             let again = failed.on_used && !mem::replace(&mut sending.anew, true);
             attempts = attempts.saturating_sub(u32::from(!again));
-            request = match (failed.unsent, &replay) {
-                (Some(unsent), _) if again => *unsent,
-                (_, Some(replay)) if again || replay.is_worth(failed.failure, attempts) => {
-                    let mut parts = replay.parts();
-                    self.sign(&mut parts, false).await?;
-                    Request::from_parts(parts, RequestBody::empty())
+            match &replay {
+                _ if again && failed.is_unsent => {}
+                Some(replay) if again || replay.is_worth(failed.failure, attempts) => {
+                    *request = replay.request();
+                    self.sign(request).await?;
                 }
                 _ => return Err(failed.failure),
-            };
+            }
             tracing::debug!(failure = %failed.failure, "trying once more");
         }
     }
 
     /// Each attempt has a date of its own.
-    async fn sign(&self, parts: &mut Parts, has_body: bool) -> Result<(), OriginFailure> {
-        let Some(signer) = self.signer.as_ref().filter(|signer| signer.signs(parts)) else {
-            return Ok(());
-        };
-        request::remove_amz(&mut parts.headers);
-        signer.sign(parts, has_body).await.map_err(|error| {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a request could not be signed"
-            );
-            match error.credentials() {
-                Some(_) => OriginFailure::Credentials,
-                None => OriginFailure::BadRequest,
-            }
-        })
+    async fn sign(&self, request: &mut Request<RequestBody>) -> Result<(), OriginFailure> {
+        match &self.signer {
+            None => Ok(()),
+            Some(signer) => Box::pin(sign(signer, request)).await,
+        }
     }
 
     async fn in_process(
@@ -255,7 +238,27 @@ impl Shared {
     }
 }
 
-/// What it takes to send a request without a body once more: a clone of its parts would cost more.
+async fn sign(signer: &Signer, request: &mut Request<RequestBody>) -> Result<(), OriginFailure> {
+    let (mut parts, body) = mem::take(request).into_parts();
+    let mut signed = Ok(());
+    if signer.signs(&parts) {
+        request::remove_amz(&mut parts.headers);
+        signed = signer.sign(&mut parts, !body.is_empty()).await;
+    }
+    *request = Request::from_parts(parts, body);
+    signed.map_err(|error| {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a request could not be signed"
+        );
+        match error.credentials() {
+            Some(_) => OriginFailure::Credentials,
+            None => OriginFailure::BadRequest,
+        }
+    })
+}
+
+/// What it takes to send a request without a body once more: a clone would cost more.
 struct Replay {
     method: Method,
     uri: Uri,
@@ -264,28 +267,28 @@ struct Replay {
 }
 
 impl Replay {
-    fn of(parts: &Parts) -> Self {
-        let headers = parts.headers.iter();
+    fn of<B>(request: &Request<B>) -> Self {
+        let headers = request.headers().iter();
         Self {
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
-            version: parts.version,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
             headers: headers
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
         }
     }
 
-    fn parts(&self) -> Parts {
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.method = self.method.clone();
-        parts.uri = self.uri.clone();
-        parts.version = self.version;
-        parts.headers = HeaderMap::with_capacity(self.headers.len());
+    fn request(&self) -> Request<RequestBody> {
+        let mut request = Request::new(RequestBody::empty());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = self.version;
+        let headers = request.headers_mut();
         for (name, value) in &self.headers {
-            parts.headers.append(name, value.clone());
+            headers.append(name, value.clone());
         }
-        parts
+        request
     }
 
     /// After a time-out: `GET` and `HEAD`, as long as there are attempts.
@@ -311,7 +314,7 @@ fn finish<B>(response: &mut Response<B>) {
 }
 
 /// The page that stands in the place of an answer.
-fn page(failure: OriginFailure, method: &Method) -> Response<OriginBody> {
+fn page(failure: OriginFailure, is_head: bool) -> Response<OriginBody> {
     let status = failure.status();
     let title = status.canonical_reason().unwrap_or("Error");
     let page = format!(
@@ -319,9 +322,9 @@ fn page(failure: OriginFailure, method: &Method) -> Response<OriginBody> {
         code = status.as_u16(),
     );
     let length = page.len();
-    let body = match *method {
-        Method::HEAD => OriginBody::page(bytes::Bytes::new()),
-        _ => OriginBody::page(page.into()),
+    let body = match is_head {
+        true => OriginBody::page(bytes::Bytes::new()),
+        false => OriginBody::page(page.into()),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -3,7 +3,7 @@
 use super::{
     OriginAccessControl, OriginService, Signer, SigningBehavior, SigningService,
     client::{self, Clients},
-    request::{OriginProtocolPolicy, Target},
+    request::{OriginProtocolPolicy, Target, Via, host_of},
     service::{InProcess, Way},
 };
 use crate::{
@@ -74,7 +74,7 @@ pub struct Origin {
     custom_headers: HeaderMap,
     viewer_host: bool,
     cookies: bool,
-    via: Option<Box<str>>,
+    via: Option<Via>,
     connection_timeout: Duration,
     connection_attempts: u32,
     response_timeout: Duration,
@@ -133,7 +133,7 @@ impl Origin {
             custom_headers: HeaderMap::new(),
             viewer_host: false,
             cookies: true,
-            via: Some("frontage".into()),
+            via: Via::new("frontage"),
             connection_timeout: Duration::from_secs(10),
             connection_attempts: 3,
             response_timeout: Duration::from_secs(30),
@@ -336,16 +336,15 @@ impl Origin {
     ///
     /// When it can't stand in a header.
     pub fn via(mut self, name: Option<&str>) -> Result<Self, ConfigError> {
-        if let Some(name) = name
-            && (name.is_empty() || name.contains(',') || HeaderValue::from_str(name).is_err())
-        {
-            return Err(ConfigError::new(
-                "via",
-                name,
-                "a name, perhaps with a comment",
-            ));
-        }
-        self.via = name.map(Into::into);
+        self.via = match name {
+            None => None,
+            Some(name) => {
+                let member = Some(name).filter(|name| !name.is_empty() && !name.contains(','));
+                let wanted = "a name, perhaps with a comment";
+                let error = || ConfigError::new("via", name, wanted);
+                Some(member.and_then(Via::new).ok_or_else(error)?)
+            }
+        };
         Ok(self)
     }
 
@@ -463,6 +462,7 @@ impl Origin {
         }
         let signer = self.signer()?;
         let (http, https) = self.authorities()?;
+        let (http, https) = (http.as_ref(), https.as_ref());
         let connecting = self.connecting();
         let way = match &self.at {
             At::Service(service) => Way::Service(service.clone()),
@@ -471,27 +471,22 @@ impl Origin {
                     Some(tls) => (**tls).clone(),
                     None => client::default_tls(https.is_some())?,
                 };
-                let (http, https) = (http.as_ref(), https.as_ref());
                 Way::Http(Box::new(Clients::network(tls, http, https, &connecting)))
             }
             At::Unix(path) => {
                 let way = client::Way::unix(path);
-                let (http, https) = (http.as_ref(), https.as_ref());
                 Way::Http(Box::new(Clients::new(way, http, https, &connecting)))
             }
-            At::Given(_, way) => {
-                let (http, https) = (http.as_ref(), https.as_ref());
-                Way::Http(Box::new(Clients::new(
-                    way.clone(),
-                    http,
-                    https,
-                    &connecting,
-                )))
-            }
+            At::Given(_, way) => Way::Http(Box::new(Clients::new(
+                way.clone(),
+                http,
+                https,
+                &connecting,
+            ))),
         };
         let target = Target {
-            http,
-            https,
+            http: http.and_then(|http| host_of(http, false)),
+            https: https.and_then(|https| host_of(https, true)),
             protocol: self.protocol,
             path: self.path,
             viewer_host: self.viewer_host,

@@ -3,7 +3,7 @@
 use super::{OriginBody, client::Answer, timer::later};
 use bytes::Bytes;
 use futures_util::future::{Either, join, select, try_join};
-use http::{Response, request::Parts};
+use http::{Extensions, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use std::{pin::pin, time::Duration};
@@ -16,8 +16,8 @@ use tokio::{
 const BUFFER: usize = 16 << 10;
 
 /// The viewer's connection, for after the answer.
-pub(super) fn viewer(parts: &mut Parts) -> Option<OnUpgrade> {
-    parts.extensions.remove()
+pub(super) fn viewer(extensions: &mut Extensions) -> Option<OnUpgrade> {
+    extensions.remove()
 }
 
 /// The answer to the viewer; when it is sent, both connections are joined.

@@ -1,6 +1,6 @@
 //! Connections of HTTP/1.1: each carries one request at a time, and is kept for the next.
 
-use super::{Connecting, Failed, READ_BUFFER, connect::Connector, failure};
+use super::{Answer, Connecting, Failed, READ_BUFFER, connect::Connector, failure};
 use crate::origin::{
     OriginFailure,
     body::RequestBody,
@@ -85,24 +85,27 @@ impl Http1 {
     /// Sends a request; `anew`: not over a connection that was kept.
     pub(super) async fn send(
         self: &Arc<Self>,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         timeout: Duration,
         anew: bool,
-    ) -> Result<(Response<Incoming>, Lease), Failed> {
-        let connection = match anew {
-            true => self.open().await?,
-            false => self.connection().await?,
+    ) -> Result<Response<Answer>, Failed> {
+        let kept = match anew {
+            true => None,
+            false => self.take(&mut self.state.lock()),
+        };
+        let connection = match kept {
+            Some(kept) => kept,
+            None if anew => self.open().await?,
+            None => Box::pin(self.connection()).await?,
         };
         let (response, mut connection) = connection.send(request, timeout).await?;
-        let timer = connection
-            .as_mut()
-            .map(|connection| mem::take(&mut connection.timer));
-        let lease = Lease {
+        let timer = connection.as_mut().map(|kept| mem::take(&mut kept.timer));
+        let lease = super::Lease::Http1(Lease {
             timer: timer.unwrap_or_default(),
             connection,
             pool: self.clone(),
-        };
-        Ok((response, lease))
+        });
+        Ok(response.map(|body| Answer { body, lease }))
     }
 
     /// One that was kept, or a new one: whichever there is first.
@@ -154,13 +157,20 @@ impl Http1 {
         })
     }
 
-    fn take_or_wait(&self) -> Result<Box<Connection>, oneshot::Receiver<Box<Connection>>> {
-        let mut state = self.state.lock();
+    fn take(&self, state: &mut State) -> Option<Box<Connection>> {
         // The newest is the likeliest to be open still.
         while let Some(idle) = state.idle.pop_back() {
             if idle.since.elapsed() < self.keep_alive && idle.connection.sender.is_ready() {
-                return Ok(idle.connection);
+                return Some(idle.connection);
             }
+        }
+        None
+    }
+
+    fn take_or_wait(&self) -> Result<Box<Connection>, oneshot::Receiver<Box<Connection>>> {
+        let mut state = self.state.lock();
+        if let Some(connection) = self.take(&mut state) {
+            return Ok(connection);
         }
         if state.waiters.len() >= state.many_waiters.max(FEW_WAITERS) {
             state.waiters.retain(|waiter| !waiter.is_closed());
@@ -245,12 +255,12 @@ impl Connection {
     /// Sends a request, and waits for the head of the response: no longer than `timeout` after something moved.
     async fn send(
         mut self: Box<Self>,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         timeout: Duration,
     ) -> Result<(Response<Incoming>, Option<Box<Self>>), Failed> {
         let progress = request.body().progress();
         let mut since = Instant::now();
-        let mut answering = pin!(self.sender.try_send_request(request));
+        let mut answering = pin!(self.sender.try_send_request(mem::take(request)));
         let came = poll_fn(|cx| {
             if let Poll::Ready(answered) = answering.as_mut().poll(cx) {
                 return Poll::Ready(Came::Answer(answered));
@@ -285,7 +295,7 @@ impl Connection {
                 }
                 Ok((response, connection))
             }
-            (Err(error), _) => Err(Failed::of(error, on_used)),
+            (Err(error), _) => Err(Failed::of(error, on_used, request)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The connection of HTTP/2: one carries all requests.
 
-use super::{Connecting, Failed, READ_BUFFER, connect::Connector, failure};
+use super::{Answer, Connecting, Failed, READ_BUFFER, connect::Connector, failure};
 use crate::origin::{
     OriginFailure,
     body::RequestBody,
@@ -8,11 +8,12 @@ use crate::origin::{
 };
 use futures_util::future::{Either, FutureExt, Shared, select};
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use std::{
     future::Future,
+    mem,
     pin::{Pin, pin},
     sync::{
         Arc, Weak,
@@ -78,10 +79,10 @@ impl Http2 {
     /// over a connection that has answered.
     pub(super) async fn send(
         self: &Arc<Self>,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         timeout: Duration,
         anew: bool,
-    ) -> Result<(Response<Incoming>, Lease), Failed> {
+    ) -> Result<Response<Answer>, Failed> {
         let lease = Lease {
             timer: Timer::default(),
             connection: self.connection(anew).await?,
@@ -89,7 +90,12 @@ impl Http2 {
         let connection = &lease.connection;
         let on_used = connection.is_used();
         let progress = request.body().progress();
-        let mut answering = pin!(connection.sender.clone().try_send_request(request));
+        let mut answering = pin!(
+            connection
+                .sender
+                .clone()
+                .try_send_request(mem::take(request))
+        );
         let mut closed = connection.closed.clone();
         let answered = progress.in_time(timeout, async {
             match select(answering.as_mut(), pin!(closed.changed())).await {
@@ -103,13 +109,14 @@ impl Http2 {
         match answered.await {
             Some(Some(Ok(response))) => {
                 connection.used.store(true, Ordering::Relaxed);
-                Ok((response, lease))
+                let lease = super::Lease::Http2(lease);
+                Ok(response.map(|body| Answer { body, lease }))
             }
-            Some(Some(Err(error))) => Err(Failed::of(error, on_used)),
+            Some(Some(Err(error))) => Err(Failed::of(error, on_used, request)),
             Some(None) => Err(Failed {
                 failure: OriginFailure::Closed,
                 on_used,
-                unsent: None,
+                is_unsent: false,
             }),
             None => Err(OriginFailure::ResponseTimeout.into()),
         }

@@ -70,8 +70,8 @@ pub(super) struct Failed {
     /// The connection had answered others before, and ended before a byte of this answer: the origin may never have seen the
     /// request.
     pub(super) on_used: bool,
-    /// The request, of which the origin has seen nothing.
-    pub(super) unsent: Option<Box<Request<RequestBody>>>,
+    /// The origin has seen nothing of the request, which is back in its place.
+    pub(super) is_unsent: bool,
 }
 
 impl From<OriginFailure> for Failed {
@@ -79,21 +79,30 @@ impl From<OriginFailure> for Failed {
         Self {
             failure,
             on_used: false,
-            unsent: None,
+            is_unsent: false,
         }
     }
 }
 
 impl Failed {
-    fn of(mut error: TrySendError<Request<RequestBody>>, on_used: bool) -> Self {
-        let unsent = error.take_message().map(Box::new);
+    /// Puts the request in its place if it comes back.
+    fn of(
+        mut error: TrySendError<Request<RequestBody>>,
+        on_used: bool,
+        request: &mut Request<RequestBody>,
+    ) -> Self {
+        let unsent = error.take_message();
+        let is_unsent = unsent.is_some();
+        if let Some(unsent) = unsent {
+            *request = unsent;
+        }
         let error = error.into_error();
         let failure = failure(&error);
         tracing::warn!(error = &error as &dyn Error, "the origin failed: {failure}");
         Self {
             failure,
             on_used: on_used && failure == OriginFailure::Closed,
-            unsent,
+            is_unsent,
         }
     }
 }
@@ -167,29 +176,23 @@ impl Clients {
         }
     }
 
-    /// Sends a request, and waits for the head of the response: as long as it takes to connect, and so long from then on.
+    /// Sends a request, taking it from its place, and waits for the head of the response: as long as it takes to connect,
+    /// and so long from then on.
     pub(super) async fn send(
         &self,
-        mut request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         sending: Sending,
     ) -> Result<Response<Answer>, Failed> {
-        let Sending {
-            https,
-            http2,
-            timeout,
-            anew,
-        } = sending;
-        let client = if https { &self.https } else { &self.http };
+        let client = match sending.https {
+            true => &self.https,
+            false => &self.http,
+        };
         let client = client.as_ref().ok_or(OriginFailure::BadRequest)?;
-        if http2 {
-            client.address(&mut request)?;
-            let (response, lease) = client.http2.send(request, timeout, anew).await?;
-            let lease = Lease::Http2(lease);
-            Ok(response.map(|body| Answer { body, lease }))
+        if sending.http2 {
+            Box::pin(client.send_http2(request, sending)).await
         } else {
-            let (response, lease) = client.http1.send(request, timeout, anew).await?;
-            let lease = Lease::Http1(lease);
-            Ok(response.map(|body| Answer { body, lease }))
+            let answered = client.http1.send(request, sending.timeout, sending.anew);
+            answered.await
         }
     }
 }
@@ -220,21 +223,34 @@ impl Client {
         })
     }
 
+    async fn send_http2(
+        &self,
+        request: &mut Request<RequestBody>,
+        sending: Sending,
+    ) -> Result<Response<Answer>, Failed> {
+        self.address(request)?;
+        let answered = self.http2.send(request, sending.timeout, sending.anew);
+        answered.await
+    }
+
     /// HTTP/2 has the whole URI, and what else is `Host` in it (RFC 9113 section 8.3.1).
     fn address(&self, request: &mut Request<RequestBody>) -> Result<(), OriginFailure> {
-        let host = request.headers_mut().remove(header::HOST);
-        let authority = match host {
-            Some(host) => host
-                .as_bytes()
-                .try_into()
-                .map_err(|_| OriginFailure::BadRequest)?,
+        *request.version_mut() = Version::HTTP_2;
+        if request.uri().authority().is_some() {
+            // It came back.
+            return Ok(());
+        }
+        let authority = match request.headers_mut().remove(header::HOST) {
+            Some(host) => {
+                let authority = host.as_bytes().try_into();
+                authority.map_err(|_| OriginFailure::BadRequest)?
+            }
             None => self.authority.clone(),
         };
         let mut uri = mem::take(request.uri_mut()).into_parts();
         uri.scheme = Some(self.scheme.clone());
         uri.authority = Some(authority);
         *request.uri_mut() = Uri::from_parts(uri).map_err(|_| OriginFailure::BadRequest)?;
-        *request.version_mut() = Version::HTTP_2;
         Ok(())
     }
 }
