@@ -1,8 +1,8 @@
 //! What an `Origin` adds to a bare client.
 //!
 //! ```text
-//! cargo bench --features origin --bench origin                      # time, by criterion
-//! cargo bench --features origin --bench origin -- --instructions    # instructions, by valgrind
+//! cargo bench --bench origin                      # time, by criterion
+//! cargo bench --bench origin -- --instructions    # instructions, by valgrind
 //! ```
 //!
 //! # How it is measured

@@ -1,26 +1,34 @@
 //! The command line.
 
-use frontage::CachePolicy;
-use http::{Uri, uri::Authority};
-use std::net::SocketAddr;
+use crate::origins::{Origins, Settings};
+use frontage::{CachePolicy, origin::FailoverCriteria};
+use std::{net::SocketAddr, time::Duration};
 
 pub(crate) const USAGE: &str = "\
 A caching reverse proxy.
 
-usage: reverse_proxy --listen ADDR --origin URL [--memory SIZE] [--policy NAME]
+usage: reverse_proxy --listen ADDR --origin URL [--secondary URL [--failover CODES]]
+                     [--connect-timeout S] [--attempts N] [--response-timeout S]
+                     [--memory SIZE] [--policy NAME]
 
-  --listen ADDR   where to listen, such as 127.0.0.1:8080
-  --origin URL    where to fetch from, such as http://127.0.0.1:9000
-  --memory SIZE   the store's cap: bytes, or with KiB, MiB or GiB (default 256MiB)
-  --policy NAME   default, rfc9111, caching-optimized, caching-disabled or
-                  use-origin-cache-control-headers (default: default)
+  --listen ADDR         where to listen, such as 127.0.0.1:8080
+  --origin URL          where to fetch from, such as http://127.0.0.1:9000 or https://example.com/base
+  --secondary URL       where to fetch what the origin fails to answer
+  --failover CODES      which of 400,403,404,416,429,500,502,503,504 are failures
+                        (default 500,502,503,504)
+  --connect-timeout S   how long an attempt to connect may take, in seconds (default 10)
+  --attempts N          how often to try (default 3)
+  --response-timeout S  how long an origin may send nothing, in seconds (default 30)
+  --memory SIZE         the store's cap: bytes, or with KiB, MiB or GiB (default 256MiB)
+  --policy NAME         default, rfc9111, caching-optimized, caching-disabled or
+                        use-origin-cache-control-headers (default: default)
 ";
 
 /// What the command line says.
 #[derive(Debug)]
 pub(crate) struct Arguments {
     pub(crate) listen: SocketAddr,
-    pub(crate) origin: Authority,
+    pub(crate) origins: Origins,
     pub(crate) memory: u64,
     pub(crate) policy: CachePolicy,
 }
@@ -32,7 +40,9 @@ impl Arguments {
     }
 
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let (mut listen, mut origin) = (None, None);
+        let mut listen = None;
+        let (mut origin, mut secondary, mut failover) = (None, None, None);
+        let mut settings = Settings::default();
         let mut memory = 256 << 20;
         let mut policy = CachePolicy::default();
         while let Some(flag) = arguments.next() {
@@ -46,7 +56,16 @@ impl Arguments {
             };
             match flag.as_str() {
                 "--listen" => listen = Some(parse_listen(&value()?)?),
-                "--origin" => origin = Some(parse_origin(&value()?)?),
+                "--origin" => origin = Some(value()?),
+                "--secondary" => secondary = Some(value()?),
+                "--failover" => failover = Some(parse_failover(&value()?)?),
+                "--connect-timeout" => {
+                    settings.connect_timeout = Some(parse_seconds(&flag, &value()?)?);
+                }
+                "--attempts" => settings.attempts = Some(parse_attempts(&value()?)?),
+                "--response-timeout" => {
+                    settings.response_timeout = Some(parse_seconds(&flag, &value()?)?);
+                }
                 "--memory" => memory = parse_size(&value()?)?,
                 "--policy" => policy = parse_policy(&value()?)?,
                 _ => return Err(format!("unknown argument {flag:?} (see --help)")),
@@ -54,14 +73,23 @@ impl Arguments {
         }
         let listen = listen.ok_or("--listen is missing (see --help)")?;
         let origin = origin.ok_or("--origin is missing (see --help)")?;
+        let secondary = match (&secondary, failover) {
+            (Some(secondary), Some(failover)) => Some((secondary.as_str(), failover)),
+            (Some(secondary), None) => Some((secondary.as_str(), parse_failover(FAILOVER)?)),
+            (None, Some(_)) => return Err("--failover needs --secondary (see --help)".into()),
+            (None, None) => None,
+        };
         Ok(Some(Self {
             listen,
-            origin,
+            origins: settings.origins(&origin, secondary)?,
             memory,
             policy,
         }))
     }
 }
+
+/// What stands for `--failover` where it isn't given.
+const FAILOVER: &str = "500,502,503,504";
 
 fn parse_listen(value: &str) -> Result<SocketAddr, String> {
     value
@@ -69,19 +97,29 @@ fn parse_listen(value: &str) -> Result<SocketAddr, String> {
         .map_err(|error| format!("--listen {value:?}: {error}"))
 }
 
-fn parse_origin(value: &str) -> Result<Authority, String> {
-    let uri: Uri = value
-        .parse()
-        .map_err(|error| format!("--origin {value:?}: {error}"))?;
-    if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") || uri.query().is_some()
-    {
-        return Err(format!(
-            "--origin {value:?}: must be http://HOST[:PORT] without a path"
-        ));
+fn parse_failover(value: &str) -> Result<FailoverCriteria, String> {
+    let code = |code: &str| {
+        let code = code.trim();
+        code.parse()
+            .map_err(|_| format!("--failover {value:?}: {code:?} is no status code"))
+    };
+    let codes: Vec<u16> = value.split(',').map(code).collect::<Result<_, _>>()?;
+    FailoverCriteria::new(codes).map_err(|error| format!("--failover {value:?}: {error}"))
+}
+
+fn parse_seconds(flag: &str, value: &str) -> Result<Duration, String> {
+    let seconds = value.parse().ok().map(Duration::try_from_secs_f64);
+    match seconds {
+        Some(Ok(duration)) if !duration.is_zero() => Ok(duration),
+        _ => Err(format!(
+            "{flag} {value:?}: must be seconds, such as 2 or 0.5"
+        )),
     }
-    uri.into_parts()
-        .authority
-        .ok_or_else(|| format!("--origin {value:?}: has no host"))
+}
+
+fn parse_attempts(value: &str) -> Result<u32, String> {
+    let attempts = value.parse().ok().filter(|attempts| *attempts > 0);
+    attempts.ok_or_else(|| format!("--attempts {value:?}: must be 1 or more"))
 }
 
 fn parse_size(value: &str) -> Result<u64, String> {
@@ -124,29 +162,73 @@ mod tests {
 
     #[test]
     fn a_full_line_is_read() {
-        let line =
-            "--listen 127.0.0.1:80 --origin http://localhost:90/ --memory 2MiB --policy rfc9111";
-        let arguments = parse(line).unwrap().unwrap();
-        assert_eq!(
-            (arguments.origin.as_str(), arguments.memory),
-            ("localhost:90", 2 << 20)
+        let arguments = parse(
+            "--listen 127.0.0.1:80 --origin http://localhost:90/ --secondary http://localhost:91/base \
+             --failover 404,500 --connect-timeout 0.5 --attempts 1 --response-timeout 5 --memory 2MiB --policy rfc9111",
         );
+        let arguments = arguments.unwrap().unwrap();
+        assert_eq!(arguments.memory, 2 << 20);
+        assert!(matches!(arguments.origins, Origins::Right(_)));
         assert!(parse("--help").unwrap().is_none());
     }
 
     #[test]
+    fn failover_is_for_two_and_has_a_default() {
+        let line = "--listen 127.0.0.1:80 --origin http://a";
+        let alone = parse(line).unwrap().unwrap();
+        assert!(matches!(alone.origins, Origins::Left(_)));
+        let two = parse(&format!("{line} --secondary http://b")).unwrap();
+        let Origins::Right(two) = two.unwrap().origins else {
+            panic!("one origin only");
+        };
+        let default = "FailoverCriteria[500, 502, 503, 504]";
+        assert!(format!("{two:?}").contains(default), "{two:?}");
+        let message = parse(&format!("{line} --failover 500")).unwrap_err();
+        assert!(message.contains("--failover needs --secondary"));
+    }
+
+    #[test]
+    fn seconds_have_decimals() {
+        let seconds = parse_seconds("", "0.5").unwrap();
+        assert_eq!(seconds, Duration::from_millis(500));
+        assert_eq!(parse_seconds("", "3").unwrap(), Duration::from_secs(3));
+    }
+
+    #[test]
     fn mistakes_name_the_flag_and_the_value() {
+        for (flag, value) in [
+            ("--listen", "here"),
+            ("--origin", "ftp://a"),
+            ("--origin", "a"),
+            ("--origin", "http://a/?b"),
+            ("--origin", "http://u@a"),
+            ("--origin", "http://a:0"),
+            ("--secondary", "b"),
+            ("--failover", "501"),
+            ("--failover", "500,"),
+            ("--failover", "5xx"),
+            ("--connect-timeout", "0"),
+            ("--connect-timeout", "1s"),
+            ("--connect-timeout", "NaN"),
+            ("--response-timeout", "-1"),
+            ("--response-timeout", "1e99"),
+            ("--attempts", "0"),
+            ("--attempts", "1.5"),
+            ("--memory", "1KB"),
+            ("--memory", "0"),
+            ("--memory", "99999999999GiB"),
+            ("--policy", "fast"),
+        ] {
+            let line = format!("--listen 127.0.0.1:80 --origin http://a {flag} {value}");
+            let message = parse(&line).unwrap_err();
+            let named = message.contains(flag) && message.contains(&format!("{value:?}"));
+            assert!(named, "{line}: {message}");
+        }
         for (line, named) in [
-            ("--listen here", "here"),
-            ("--origin https://a", "https://a"),
-            ("--origin http://a/b", "http://a/b"),
-            ("--memory 1KB", "1KB"),
-            ("--memory 0", "0"),
-            ("--memory 99999999999GiB", "99999999999GiB"),
-            ("--policy fast", "fast"),
             ("--fast", "--fast"),
             ("--memory", "--memory"),
             ("", "--listen"),
+            ("--listen 127.0.0.1:80", "--origin"),
         ] {
             let message = parse(line).unwrap_err();
             assert!(message.contains(named), "{line}: {message}");
