@@ -175,7 +175,9 @@ impl Shared {
         mut sending: Sending,
     ) -> Result<Response<Answer>, OriginFailure> {
         let has_body = !request.body().is_empty();
-        if !sending.http2 && has_body && !request.headers().contains_key(header::CONTENT_LENGTH) {
+        let has_length = request.headers().contains_key(header::CONTENT_LENGTH)
+            || request.body().size_hint().exact().is_some();
+        if !sending.http2 && !has_length {
             // hyper sends a body of unknown length with a GET only when it is told to.
             let chunked = HeaderValue::from_static("chunked");
             request
