@@ -428,6 +428,19 @@ impl Origin {
 
     /// For which service and region requests are signed, where the host's name doesn't say it: a server that speaks S3's
     /// language, for example.
+    ///
+    /// ```
+    /// use frontage::origin::{Credentials, Origin, OriginAccessControl, SigningService};
+    ///
+    /// // MinIO and its like: the bucket is the first segment of the path.
+    /// let credentials = Credentials::new("id", "secret");
+    /// let bucket = Origin::url("http://127.0.0.1:9000/assets")?
+    ///     .signing(SigningService::S3, Some("us-east-1"))
+    ///     .access_control(OriginAccessControl::always(credentials))
+    ///     .build()?;
+    /// # let _ = bucket;
+    /// # Ok::<(), frontage::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn signing(mut self, service: SigningService, region: Option<&str>) -> Self {
         self.signing = Some((service, region.map(Into::into)));
