@@ -322,56 +322,6 @@ async fn all_of_it_may_take_only_so_long() {
 }
 
 #[tokio::test]
-async fn connections_are_kept_and_one_that_died_meanwhile_is_replaced_for_what_may_be_sent_twice() {
-    for (method, status) in [("GET", 200), ("DELETE", 200), ("POST", 502)] {
-        let server = serve(|number, mut peer| async move {
-            peer.head().await;
-            peer.send(OK).await;
-            peer.head().await;
-            if number > 0 {
-                peer.send(OK).await;
-                peer.head().await;
-            }
-        })
-        .await;
-        let service = origin(&server.url()).build().unwrap();
-        let first = ask(&service, get("/")).await;
-        assert_eq!(text(first).await.unwrap(), "ok");
-        // The kept connection ends when it is asked.
-        let second = ask(&service, request(method, "/", &[])).await;
-        assert_eq!(second.status(), status, "{method}");
-        let connections = if status == 200 { 2 } else { 1 };
-        assert_eq!(server.seen.connections(), connections);
-    }
-}
-
-#[tokio::test]
-async fn a_connection_serves_one_request_after_the_other() {
-    let server = serve(|_, peer| peer.answer_all(OK)).await;
-    let service = origin(&server.url()).build().unwrap();
-    for _ in 0..100 {
-        let response = ask(&service, get("/")).await;
-        assert_eq!(text(response).await.unwrap(), "ok");
-    }
-    assert_eq!(server.seen.connections(), 1);
-}
-
-#[tokio::test]
-async fn a_connection_that_nobody_uses_is_closed() {
-    let server = serve(|_, peer| peer.answer_all(OK)).await;
-    let service = origin(&server.url())
-        .keep_alive_timeout(100 * MILLIS)
-        .build()
-        .unwrap();
-    for connections in 1..=2 {
-        let response = ask(&service, get("/")).await;
-        assert_eq!(text(response).await.unwrap(), "ok");
-        assert_eq!(server.seen.connections(), connections);
-        tokio::time::sleep(400 * MILLIS).await;
-    }
-}
-
-#[tokio::test]
 async fn a_viewers_body_that_fails_is_a_400() {
     let server = serve(|_, mut peer| async move {
         peer.head().await;

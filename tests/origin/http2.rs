@@ -93,3 +93,35 @@ async fn grpc_goes_by_http2_with_its_trailers() {
         assert_eq!(whole.to_bytes(), "HTTP/2.0 Some(\"trailers\")message");
     }
 }
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_the_next_request_opens_another() {
+    let (url, connections) = serve().await;
+    let service = origin(&url)
+        .http2(true)
+        .keep_alive_timeout(100 * MILLIS)
+        .build()
+        .unwrap();
+    for opened in 1..=2 {
+        for _ in 0..3 {
+            assert_eq!(
+                text(ask(&service, get("/")).await).await.unwrap(),
+                "HTTP/2.0 None"
+            );
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), opened);
+        tokio::time::sleep(500 * MILLIS).await;
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_nobody_reaches_fails_all_who_wait_for_the_connection_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let service = origin(&url).http2(true).build().unwrap();
+    let asking = (0..20).map(|_| ask(&service, get("/")));
+    for response in futures_util::future::join_all(asking).await {
+        assert_eq!(failure(&response), Some(OriginFailure::Connect));
+    }
+}

@@ -3,6 +3,7 @@
 #![cfg(feature = "origin")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
 
+mod connections;
 mod failures;
 mod http2;
 mod raw;

@@ -397,3 +397,12 @@ fn mistakes_name_the_setting_and_the_value() {
     );
     assert!(origin("http://h").cloudfront(true).build().is_ok());
 }
+
+#[tokio::test]
+async fn a_body_that_isnt_there_though_its_length_is_said_is_a_400() {
+    let server = serve(|_, peer| peer.answer_all(OK)).await;
+    let service = origin(&server.url()).build().unwrap();
+    let response = ask(&service, request("POST", "/", &[("content-length", "5")])).await;
+    assert_eq!(failure(&response), Some(OriginFailure::RequestBody));
+    assert_eq!(server.seen.connections(), 0);
+}
