@@ -362,3 +362,23 @@ async fn interim_answers_are_swallowed() {
     assert!(!response.headers().contains_key("link"));
     assert_eq!(text(response).await.unwrap(), "ok");
 }
+
+#[tokio::test]
+async fn an_origin_may_ask_for_a_body_once() {
+    for (times, expected) in [(1, None), (2, Some(OriginFailure::InvalidResponse))] {
+        let server = serve(move |_, mut peer| async move {
+            peer.head().await;
+            peer.send("HTTP/1.1 100 Continue\r\n\r\n".repeat(times))
+                .await;
+            peer.body(5).await;
+            peer.send(OK).await;
+            peer.head().await;
+        })
+        .await;
+        let service = origin(&server.url()).build().unwrap();
+        let upload = Request::post("/")
+            .body(http_body_util::Full::from("hello"))
+            .unwrap();
+        assert_eq!(failure(&ask(&service, upload).await), expected);
+    }
+}

@@ -15,13 +15,22 @@ use super::{
 use crate::error::ConfigError;
 use connect::{Connector, Dialled};
 use http::{
-    Request, Response, Uri, Version, header,
+    Request, Response, StatusCode, Uri, Version, header,
     uri::{self, Authority, PathAndQuery, Scheme},
 };
 use http1::Http1;
 use http2::Http2;
 use hyper::{body::Incoming, client::conn::TrySendError};
-use std::{error::Error, io, mem, path::Path, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io, mem,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 /// Connections read in pieces of at most this, and so long may a head be.
 const READ_BUFFER: usize = 64 << 10;
@@ -188,12 +197,39 @@ impl Clients {
             false => &self.http,
         };
         let client = client.as_ref().ok_or(OriginFailure::BadRequest)?;
-        if sending.http2 {
-            Box::pin(client.send_http2(request, sending)).await
+        let continues = (!request.body().is_empty()).then(|| Continues::of(request));
+        let response = if sending.http2 {
+            Box::pin(client.send_http2(request, sending)).await?
         } else {
             let answered = client.http1.send(request, sending.timeout, sending.anew);
-            answered.await
+            answered.await?
+        };
+        match continues {
+            Some(continues) if continues.are_several() => {
+                Err(OriginFailure::InvalidResponse.into())
+            }
+            _ => Ok(response),
         }
+    }
+}
+
+/// How often an origin said `100 Continue`.
+struct Continues(Arc<AtomicUsize>);
+
+impl Continues {
+    fn of(request: &mut Request<RequestBody>) -> Self {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let count = seen.clone();
+        hyper::ext::on_informational(request, move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self(seen)
+    }
+
+    fn are_several(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 1
     }
 }
 
