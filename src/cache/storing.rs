@@ -3,8 +3,9 @@
 use super::{
     CacheCore,
     core::Shared,
+    extent::Unlisted,
+    index::{list_variant, remove_listed},
     own_fields,
-    partial::{Unlisted, remove_extents},
     settings::Settings,
     spawn::spawn,
 };
@@ -17,8 +18,8 @@ use crate::{
     invalidation::{Begun, tags_of},
     key::{CacheKey, ListOrder, VariantKey, Vary},
     store::{
-        Epoch, Expected, Head, Object, Part, Record, Store, StoreError, StoreWriter, Variant,
-        Variants, Version, WriteRefused, Written,
+        Epoch, Expected, Head, Object, Part, Record, Store, StoreWriter, Variant, Version,
+        WriteRefused, Written,
     },
 };
 use bytes::Bytes;
@@ -481,78 +482,6 @@ enum Length {
     Exact,
     Short,
     Over,
-}
-
-/// Puts a variant into the index, and removes those that had to make room. Others may do the same at the same time.
-/// What stood at `from` doesn't stand there any longer.
-async fn list_variant<St: Store>(
-    store: &St,
-    key: &CacheKey,
-    variant: &Variant,
-    from: Part,
-    limit: usize,
-) {
-    for _ in 0..16 {
-        let found = store.peek(key, Part::Index).await.unwrap_or_default();
-        match list_variant_in(store, key, found, variant, from, limit).await {
-            Ok(true) => return,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(%key, error = &error as &dyn std::error::Error, "the store did not take a variant");
-                return;
-            }
-        }
-    }
-}
-
-/// The same, if this is what is in the index. `false` where it isn't any longer.
-pub(super) async fn list_variant_in<St: Store>(
-    store: &St,
-    key: &CacheKey,
-    found: Option<Record>,
-    variant: &Variant,
-    from: Part,
-    limit: usize,
-) -> Result<bool, StoreError> {
-    let expected = Expected::just(found.as_ref());
-    let mut old = match &found {
-        Some(Record::Variants(variants)) => Variants::clone(variants),
-        _ => Variants {
-            version: Version::random(),
-            list: Vec::new(),
-        },
-    };
-    old.list.retain(|other| from != Part::Variant(other.id));
-    let (variants, gone) = old.with(variant.clone(), limit);
-    let record = Some(Record::Variants(Arc::new(variants)));
-    let listed = store.swap(key, Part::Index, expected, record).await?;
-    if listed {
-        remove_extents(store, key, found.as_ref()).await;
-        for id in gone {
-            remove_variant(store, key, id).await;
-        }
-    }
-    Ok(listed)
-}
-
-/// Removes what a record listed that has been replaced: nobody finds it any more.
-async fn remove_listed<St: Store>(store: &St, key: &CacheKey, replaced: Option<&Record>) {
-    match replaced {
-        Some(Record::Variants(variants)) => {
-            for variant in &variants.list {
-                remove_variant(store, key, variant.id).await;
-            }
-        }
-        replaced => remove_extents(store, key, replaced).await,
-    }
-}
-
-/// What can't be removed is never found again, and is evicted some day.
-async fn remove_variant<St: Store>(store: &St, key: &CacheKey, id: u64) {
-    let part = Part::Variant(id);
-    let variant = store.peek(key, part).await.unwrap_or_default();
-    let _removed = store.swap(key, part, Expected::Anything, None).await;
-    remove_extents(store, key, variant.as_ref()).await;
 }
 
 /// Takes a copy of what a viewer gets inline.
