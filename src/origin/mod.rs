@@ -23,6 +23,8 @@ mod sign;
 mod timer;
 #[cfg(feature = "origin")]
 mod upgrade;
+#[cfg(feature = "origin")]
+mod upload;
 
 #[cfg(feature = "origin")]
 pub use failover::OriginGroup;
@@ -37,8 +39,9 @@ pub use sign::{
 };
 #[cfg(feature = "origin")]
 pub use {
-    body::{OriginBody, RequestBody},
+    body::OriginBody,
     request::OriginProtocolPolicy,
     service::{OriginFuture, OriginService},
     settings::Origin,
+    upload::RequestBody,
 };

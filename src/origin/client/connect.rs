@@ -25,6 +25,16 @@ use std::{
 use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
 
+/// Connections read in pieces of at most this, and so long may a head be.
+pub(super) const READ_BUFFER: usize = 64 << 10;
+
+/// How connections are made and kept.
+pub(in crate::origin) struct Connecting {
+    pub(in crate::origin) timeout: Duration,
+    pub(in crate::origin) attempts: u32,
+    pub(in crate::origin) keep_alive: Duration,
+}
+
 /// Connects to one origin.
 #[derive(Clone)]
 pub(super) struct Connector {

@@ -1,10 +1,13 @@
 //! Connections of HTTP/1.1: each carries one request at a time, and is kept for the next.
 
-use super::{Answer, Connecting, Failed, READ_BUFFER, connect::Connector, failure};
+use super::{
+    connect::{Connecting, Connector, READ_BUFFER},
+    failed::{Failed, failure},
+};
 use crate::origin::{
     OriginFailure,
-    body::RequestBody,
     timer::{Timer, later},
+    upload::RequestBody,
 };
 use futures_util::future::{Either, select};
 use http::{Request, Response};
@@ -88,7 +91,7 @@ impl Http1 {
         request: &mut Request<RequestBody>,
         timeout: Duration,
         anew: bool,
-    ) -> Result<Response<Answer>, Failed> {
+    ) -> Result<(Response<Incoming>, Lease), Failed> {
         let kept = match anew {
             true => None,
             false => self.take(&mut self.state.lock()),
@@ -100,12 +103,12 @@ impl Http1 {
         };
         let (response, mut connection) = connection.send(request, timeout).await?;
         let timer = connection.as_mut().map(|kept| mem::take(&mut kept.timer));
-        let lease = super::Lease::Http1(Lease {
+        let lease = Lease {
             timer: timer.unwrap_or_default(),
             connection,
             pool: self.clone(),
-        });
-        Ok(response.map(|body| Answer { body, lease }))
+        };
+        Ok((response, lease))
     }
 
     /// One that was kept, or a new one: whichever there is first.

@@ -1,14 +1,17 @@
 //! The connection of HTTP/2: one carries all requests.
 
-use super::{Answer, Connecting, Failed, READ_BUFFER, connect::Connector, failure};
+use super::{
+    connect::{Connecting, Connector, READ_BUFFER},
+    failed::{Failed, failure},
+};
 use crate::origin::{
     OriginFailure,
-    body::RequestBody,
     timer::{Timer, later},
+    upload::RequestBody,
 };
 use futures_util::future::{Either, FutureExt, Shared, select};
 use http::{Request, Response};
-use hyper::client::conn::http2;
+use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use std::{
@@ -82,7 +85,7 @@ impl Http2 {
         request: &mut Request<RequestBody>,
         timeout: Duration,
         anew: bool,
-    ) -> Result<Response<Answer>, Failed> {
+    ) -> Result<(Response<Incoming>, Lease), Failed> {
         let lease = Lease {
             timer: Timer::default(),
             connection: self.connection(anew).await?,
@@ -109,8 +112,7 @@ impl Http2 {
         match answered.await {
             Some(Some(Ok(response))) => {
                 connection.used.store(true, Ordering::Relaxed);
-                let lease = super::Lease::Http2(lease);
-                Ok(response.map(|body| Answer { body, lease }))
+                Ok((response, lease))
             }
             Some(Some(Err(error))) => Err(Failed::of(error, on_used, request)),
             Some(None) => Err(Failed {

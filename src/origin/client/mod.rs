@@ -4,14 +4,14 @@
 //! request that it hands to a connection as that ends, and costs more than all else that an origin does.
 
 mod connect;
+mod failed;
 mod http1;
 mod http2;
 
-use super::{
-    OriginFailure,
-    body::{RequestBody, ViewerBody},
-    timer::Timer,
-};
+pub(super) use connect::Connecting;
+pub(super) use failed::Failed;
+
+use super::{OriginFailure, timer::Timer, upload::RequestBody};
 use crate::error::ConfigError;
 use connect::{Connector, Dialled};
 use http::{
@@ -20,10 +20,9 @@ use http::{
 };
 use http1::Http1;
 use http2::Http2;
-use hyper::{body::Incoming, client::conn::TrySendError};
+use hyper::body::Incoming;
 use std::{
-    error::Error,
-    io, mem,
+    mem,
     path::Path,
     sync::{
         Arc,
@@ -31,16 +30,6 @@ use std::{
     },
     time::Duration,
 };
-
-/// Connections read in pieces of at most this, and so long may a head be.
-const READ_BUFFER: usize = 64 << 10;
-
-/// How connections are made and kept.
-pub(super) struct Connecting {
-    pub(super) timeout: Duration,
-    pub(super) attempts: u32,
-    pub(super) keep_alive: Duration,
-}
 
 /// How a connection is made.
 #[derive(Clone)]
@@ -71,49 +60,6 @@ struct Client {
     authority: Authority,
     http1: Arc<Http1>,
     http2: Arc<Http2>,
-}
-
-/// What a request that got no response leaves.
-pub(super) struct Failed {
-    pub(super) failure: OriginFailure,
-    /// The connection had answered others before, and ended before a byte of this answer: the origin may never have seen the
-    /// request.
-    pub(super) on_used: bool,
-    /// The origin has seen nothing of the request, which is back in its place.
-    pub(super) is_unsent: bool,
-}
-
-impl From<OriginFailure> for Failed {
-    fn from(failure: OriginFailure) -> Self {
-        Self {
-            failure,
-            on_used: false,
-            is_unsent: false,
-        }
-    }
-}
-
-impl Failed {
-    /// Puts the request in its place if it comes back.
-    fn of(
-        mut error: TrySendError<Request<RequestBody>>,
-        on_used: bool,
-        request: &mut Request<RequestBody>,
-    ) -> Self {
-        let unsent = error.take_message();
-        let is_unsent = unsent.is_some();
-        if let Some(unsent) = unsent {
-            *request = unsent;
-        }
-        let error = error.into_error();
-        let failure = failure(&error);
-        tracing::warn!(error = &error as &dyn Error, "the origin failed: {failure}");
-        Self {
-            failure,
-            on_used: on_used && failure == OriginFailure::Closed,
-            is_unsent,
-        }
-    }
 }
 
 /// How a request is sent.
@@ -198,17 +144,19 @@ impl Clients {
         };
         let client = client.as_ref().ok_or(OriginFailure::BadRequest)?;
         let continues = (!request.body().is_empty()).then(|| Continues::of(request));
-        let response = if sending.http2 {
-            Box::pin(client.send_http2(request, sending)).await?
+        let (response, lease) = if sending.http2 {
+            let (response, lease) = Box::pin(client.send_http2(request, sending)).await?;
+            (response, Lease::Http2(lease))
         } else {
             let answered = client.http1.send(request, sending.timeout, sending.anew);
-            answered.await?
+            let (response, lease) = answered.await?;
+            (response, Lease::Http1(lease))
         };
         match continues {
             Some(continues) if continues.are_several() => {
                 Err(OriginFailure::InvalidResponse.into())
             }
-            _ => Ok(response),
+            _ => Ok(response.map(|body| Answer { body, lease })),
         }
     }
 }
@@ -263,7 +211,7 @@ impl Client {
         &self,
         request: &mut Request<RequestBody>,
         sending: Sending,
-    ) -> Result<Response<Answer>, Failed> {
+    ) -> Result<(Response<Incoming>, http2::Lease), Failed> {
         self.address(request)?;
         let answered = self.http2.send(request, sending.timeout, sending.anew);
         answered.await
@@ -289,31 +237,6 @@ impl Client {
         *request.uri_mut() = Uri::from_parts(uri).map_err(|_| OriginFailure::BadRequest)?;
         Ok(())
     }
-}
-
-/// What an error of hyper's means.
-fn failure(error: &hyper::Error) -> OriginFailure {
-    let mut failure = OriginFailure::Closed;
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<ViewerBody>() {
-            return OriginFailure::RequestBody;
-        }
-        if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            if error.is_parse_too_large() {
-                failure = OriginFailure::HeaderTooBig;
-            } else if error.is_parse() {
-                failure = OriginFailure::InvalidResponse;
-            } else if error.is_user() {
-                failure = OriginFailure::RequestBody;
-            }
-        }
-        cause = match error.downcast_ref::<io::Error>() {
-            Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-            None => error.source(),
-        };
-    }
-    failure
 }
 
 /// TLS 1.2 and 1.3 with a provider of our own, whatever the process has for a default. `needed`: the certificates that the
