@@ -22,7 +22,7 @@
 //! under way, ranges of what isn't stored nor under way, and in the CloudFront profiles those with conditions. Their answers are
 //! stored all the same if they may be, when they end whole.
 //!
-//! Requests that aren't the cache's business pass through untouched: methods other than `GET` and `HEAD`, upgrades,
+//! Requests that aren't the cache's business pass through untouched, but for a `Host` that contradicts the target: methods other than `GET` and `HEAD`, upgrades,
 //! requests with a body, with two `Host` lines, with `If-Match` or `If-Unmodified-Since`, and what
 //! [`bypass_if`](CacheLayer::bypass_if) names.
 //!

@@ -105,6 +105,9 @@ where
         let (mut parts, body) = request.into_parts();
         let (facts, host) = RequestFacts::with_host(&parts.headers);
         if let Some(forward) = self.bypass(&parts, &facts, &body) {
+            if !facts.several_hosts {
+                correct_host(&mut parts);
+            }
             let passing = Passing::new(&self.core, &self.settings, &parts, &facts, forward);
             let request = Request::from_parts(parts, body);
             return CacheFuture::pass(CallWhenReady::new(self.inner.clone(), request), passing);
@@ -157,10 +160,7 @@ where
                 First::Found(looked.judged(verdict), variant)
             }
         };
-        // Who answers must see the host that the answer is stored under.
-        if let Some(host) = corrected_host(&parts.uri, &parts.headers) {
-            parts.headers.insert(header::HOST, host);
-        }
+        correct_host(&mut parts);
         let asked = Asked {
             core: self.core.clone(),
             settings: self.settings.clone(),
@@ -174,6 +174,13 @@ where
             body,
         };
         CacheFuture::fetch(Box::pin(flow.run(first)))
+    }
+}
+
+/// Who answers must see the host that the answer is stored under, or invalidates: of a `POST`, too.
+fn correct_host(parts: &mut Parts) {
+    if let Some(host) = corrected_host(&parts.uri, &parts.headers) {
+        parts.headers.insert(header::HOST, host);
     }
 }
 

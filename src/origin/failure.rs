@@ -14,7 +14,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OriginFailure {
-    /// The request can't be passed on: a second `Host`, lengths that contradict each other, a method for proxies. 400.
+    /// The request can't be passed on: a second `Host`, lengths that contradict each other, a transfer coding that isn't
+    /// `chunked`, a method for proxies. 400, and the end of the viewer's connection.
     BadRequest,
     /// The viewer's body ended before its time, or was longer or shorter than it said. 400.
     RequestBody,

@@ -116,7 +116,8 @@ impl Facts {
         let is_bad = *request.method() == Method::CONNECT
             || !request.uri().path().starts_with('/')
             || hosts > 1
-            || (lengths > 0 && codings > 0);
+            || (lengths > 0 && codings > 0)
+            || (codings > 0 && !is_chunked(headers));
         match is_bad {
             true => Err(OriginFailure::BadRequest),
             false => Ok(Self {
@@ -125,6 +126,16 @@ impl Facts {
                 ends_here,
             }),
         }
+    }
+}
+
+/// Whether a body has the transfer coding `chunked`, once, and no other (RFC 9112 section 6.1): it is passed on without it,
+/// and another would be left on what nobody calls coded.
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => line.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
     }
 }
 
@@ -239,12 +250,13 @@ impl Target {
     }
 }
 
-/// The viewer's `Host`, or what its URI says.
+/// The host that the viewer asks for: the target's, whatever `Host` says (RFC 9112 section 3.2.2).
 fn viewer_host(headers: &HeaderMap, asked: &Uri) -> Option<HeaderValue> {
-    headers.get(header::HOST).cloned().or_else(|| {
-        let authority = asked.authority()?;
-        HeaderValue::from_str(authority.as_str()).ok()
-    })
+    let Some(authority) = asked.authority() else {
+        return headers.get(header::HOST).cloned();
+    };
+    let host = authority.as_str().rsplit('@').next()?;
+    HeaderValue::from_str(host).ok()
 }
 
 /// Removes what a viewer says by `x-amz-...`, which would be said with our credentials: but what describes its payload.

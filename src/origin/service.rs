@@ -81,9 +81,9 @@ where
         let shared = self.0.clone();
         let mut request = request.map(RequestBody::new);
         OriginFuture(Box::pin(async move {
-            let is_head = *request.method() == Method::HEAD;
+            let (is_head, version) = (*request.method() == Method::HEAD, request.version());
             let answered = shared.answer(&mut request).await;
-            answered.unwrap_or_else(|failure| page(failure, is_head))
+            answered.unwrap_or_else(|failure| page(failure, is_head, version))
         }))
     }
 }
@@ -315,8 +315,8 @@ fn finish<B>(response: &mut Response<B>) {
     *response.version_mut() = Version::HTTP_11;
 }
 
-/// The page that stands in the place of an answer.
-fn page(failure: OriginFailure, is_head: bool) -> Response<OriginBody> {
+/// The page that stands in the place of an answer, of this version.
+fn page(failure: OriginFailure, is_head: bool, version: Version) -> Response<OriginBody> {
     let status = failure.status();
     let title = status.canonical_reason().unwrap_or("Error");
     let page = format!(
@@ -336,6 +336,10 @@ fn page(failure: OriginFailure, is_head: bool) -> Response<OriginBody> {
         HeaderValue::from_static("text/html; charset=utf-8"),
     );
     headers.insert(header::CONTENT_LENGTH, length.into());
+    if failure == OriginFailure::BadRequest && version < Version::HTTP_2 {
+        // Where such a request ends, others may see it otherwise (RFC 9112 section 6.1).
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response.extensions_mut().insert(failure);
     response
 }

@@ -70,6 +70,24 @@ async fn one_name_one_thing_for_every_form_of_a_request() {
 }
 
 #[tokio::test]
+async fn an_answer_to_a_post_is_of_the_host_that_its_target_names() {
+    let setup = setup(|request: Request<ReqBody>| async move {
+        let host = request.headers().get("host").cloned();
+        let host = Bytes::copy_from_slice(host.unwrap().as_bytes());
+        let fields = [
+            ("cache-control", "max-age=60"),
+            ("content-location", "http://h/a"),
+        ];
+        response(&fields, host)
+    });
+    let post = request("POST", "http://h/a", &[("host", "evil")]);
+    assert_eq!(ask(&setup.service, post).await.body, "h");
+    let stored = ask(&setup.service, request("GET", "/a", &[("host", "h")])).await;
+    assert!(stored.cache.is_hit());
+    assert_eq!(stored.body, "h");
+}
+
+#[tokio::test]
 async fn two_caches_over_one_store_never_mix() {
     let store = MemoryStore::new(1 << 20);
     let seen = Seen::default();

@@ -55,9 +55,11 @@ async fn the_host_is_the_origins_unless_the_viewers_is_wanted() {
     assert_eq!(field(&forwarded, "host"), Some("viewer.example"));
     let none = reaches(|origin| origin.forward_host(true), get("/")).await;
     assert_eq!(field(&none, "host"), Some("ORIGIN"));
-    let absolute = get("http://absolute.example/");
-    let absolute = reaches(|origin| origin.forward_host(true), absolute).await;
-    assert_eq!(field(&absolute, "host"), Some("absolute.example"));
+    for fields in [&[][..], &[("host", "viewer.example")]] {
+        let absolute = request("GET", "http://user@absolute.example/", fields);
+        let absolute = reaches(|origin| origin.forward_host(true), absolute).await;
+        assert_eq!(field(&absolute, "host"), Some("absolute.example"));
+    }
 }
 
 #[tokio::test]
@@ -145,13 +147,27 @@ async fn what_cant_be_passed_on_is_refused() {
             "/",
             &[("content-length", "1"), ("transfer-encoding", "chunked")],
         ),
+        request("POST", "/", &[("transfer-encoding", "identity, chunked")]),
+        request(
+            "POST",
+            "/",
+            &[
+                ("transfer-encoding", "chunked"),
+                ("transfer-encoding", "chunked"),
+            ],
+        ),
         request("CONNECT", "h:80", &[]),
         request("OPTIONS", "*", &[]),
     ] {
         let response = ask(&service, refused).await;
         assert_eq!(failure(&response), Some(OriginFailure::BadRequest));
         assert_eq!(response.status(), 400);
+        assert_eq!(response.headers()["connection"], "close");
     }
+    let mut refused = request("GET", "/", &[("host", "a"), ("host", "b")]);
+    *refused.version_mut() = http::Version::HTTP_2;
+    let response = ask(&service, refused).await;
+    assert!(!response.headers().contains_key("connection"));
     assert_eq!(server.seen.connections(), 0);
 }
 
