@@ -10,6 +10,8 @@
     reason = "a test fails by it"
 )]
 
+#[path = "support/example.rs"]
+mod example;
 mod support;
 
 use bytes::Bytes;
@@ -18,12 +20,12 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::{net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 use support::{Counter, NoBody, within};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpSocket, TcpStream},
-    process::{Child, Command},
+    process::Child,
     sync::{Mutex, MutexGuard},
 };
 
@@ -32,35 +34,6 @@ const VIEWERS: usize = 50;
 
 /// One case at a time: they share the machine's cores.
 static TURN: Mutex<()> = Mutex::const_new(());
-
-/// The example's binary, beside this test's: `<target>/<profile>/examples`.
-///
-/// `cargo test` builds examples as tests where their manifest says `test = true`, and then not as binaries. So it is built here,
-/// which takes no time where it is there and up to date.
-async fn binary() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let binary = profile.join("examples/reverse_proxy");
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--example", "reverse_proxy"]);
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        if cfg!(feature = "axum") {
-            build.args(["--features", "axum"]);
-        }
-        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().await;
-        assert!(built.unwrap().success(), "the example did not build");
-    }
-    assert!(
-        binary.exists(),
-        "{} is missing: cargo build --example reverse_proxy",
-        binary.display()
-    );
-    binary
-}
 
 /// A proxy in a process of its own, and an origin in this one.
 struct Proxy {
@@ -75,22 +48,11 @@ struct Proxy {
 
 async fn proxy(memory: &str) -> Proxy {
     let turn = TURN.lock().await;
-    let binary = binary().await;
     let (origin, asked) = origin().await;
-    let mut process = Command::new(binary)
-        .args(["--listen", "127.0.0.1:0", "--memory", memory])
-        .args(["--origin", &format!("http://{origin}")])
-        .env_remove("RUST_LOG")
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut output = BufReader::new(process.stdout.as_mut().unwrap());
-    within(output.read_line(&mut line)).await.unwrap();
-    let address = line.trim().strip_prefix("listening on http://").unwrap();
+    let origin = format!("http://{origin}");
+    let (process, address) = example::start(&["--memory", memory, "--origin", &origin]).await;
     let mut proxy = Proxy {
-        address: address.parse().unwrap(),
+        address,
         process,
         asked,
         idle: 0,

@@ -81,10 +81,10 @@ async fn an_answer_to_a_post_is_of_the_host_that_its_target_names() {
         response(&fields, host)
     });
     let post = request("POST", "http://h/a", &[("host", "evil")]);
-    assert_eq!(ask(&setup.service, post).await.body, "h");
+    assert_eq!(ask(&setup.service, post).await.body, b"h");
     let stored = ask(&setup.service, request("GET", "/a", &[("host", "h")])).await;
     assert!(stored.cache.is_hit());
-    assert_eq!(stored.body, "h");
+    assert_eq!(stored.body, b"h");
 }
 
 #[tokio::test]
