@@ -21,15 +21,12 @@ use hyper_util::{
     server::conn::auto,
 };
 use raw::{OK, Server, serve};
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
     process::Child,
+    time::Instant,
 };
 
 struct Proxy {
