@@ -35,11 +35,13 @@ pub(crate) struct Directory(PathBuf);
 
 impl Directory {
     /// A new one among the system's temporary files.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> Result<Self, String> {
         let name = format!("frontage-private-site-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
+        match std::fs::create_dir(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
     }
 }
 
