@@ -9,7 +9,7 @@
 //! | 4 the origin side | [`origin`] | how a request reaches an origin: whom to try, who signs, the client |
 //! | 3 the hall | [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
 //! | 2b machinery | [`store`], `coalesce`, [`invalidation`] | stateful parts behind small traits; no HTTP policy |
-//! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch`, `ready` | what the machinery is made of |
+//! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch`, `ready`, `optional_body` | what the machinery is made of |
 //! | 1 pure rules | `policy` over `forward`, [`freshness`], [`range`] and [`conditional`], over [`key`] and [`sigv4`], over [`headers`], `viewer` and [`error`] | functions from values to values: no I/O, no async, no clock, no locks |
 //!
 //! A rule is changed on floor 1; floor 3 knows none. Time reaches floor 1 as an argument.
@@ -42,6 +42,7 @@ pub mod freshness;
 pub mod headers;
 pub mod invalidation;
 pub mod key;
+mod optional_body;
 pub mod origin;
 mod policy;
 pub mod range;
@@ -55,6 +56,7 @@ mod viewer;
 pub use body::ResponseBody;
 pub use cache::{Cache, CacheCore, CacheCoreBuilder, CacheLayer, OverMaxFetches};
 pub use error::{BodyError, ConfigError};
+pub use optional_body::OptionalBody;
 pub use policy::{CachePolicy, RangeMiss};
 pub use status::CacheStatus;
 pub use store::{MemoryStore, Store};

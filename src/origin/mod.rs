@@ -28,14 +28,12 @@ mod upload;
 
 #[cfg(feature = "origin")]
 pub use failover::OriginGroup;
-pub use failover::{
-    AnsweredBy, Failover, FailoverBody, FailoverCriteria, FailoverFuture, FailoverLayer,
-};
+pub use failover::{AnsweredBy, Failover, FailoverCriteria, FailoverFuture, FailoverLayer};
 pub use failure::OriginFailure;
 pub use sign::{
     Credentials, CredentialsError, OriginAccessControl, ProvideCredentials, ProvidedCredentials,
-    RefreshingCredentials, S3Host, Sign, SignBody, SignError, SignFuture, SignLayer, Signer,
-    SigningBehavior, SigningService, region_of_host,
+    RefreshingCredentials, S3Host, Sign, SignError, SignFuture, SignLayer, Signer, SigningBehavior,
+    SigningService, region_of_host,
 };
 #[cfg(feature = "origin")]
 pub use {

@@ -2,7 +2,7 @@
 
 use crate::support::{Body, Broken, Counter, full};
 use bytes::Bytes;
-use frontage::origin::FailoverBody;
+use frontage::OptionalBody;
 use http::{Request, Response, request::Parts};
 use http_body_util::{BodyExt, Full};
 use std::{
@@ -65,7 +65,7 @@ impl Member {
     }
 }
 
-impl<B> Service<Request<FailoverBody<B>>> for Member
+impl<B> Service<Request<OptionalBody<B>>> for Member
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Debug,
@@ -78,7 +78,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<FailoverBody<B>>) -> Answering {
+    fn call(&mut self, request: Request<OptionalBody<B>>) -> Answering {
         let this = self.clone();
         Box::pin(async move {
             let running = this.running.add() + 1;

@@ -5,7 +5,8 @@ use crate::{
     member::{Member, ViewerBody},
     support::{Body, Broken, within},
 };
-use frontage::origin::{AnsweredBy, FailoverBody, FailoverLayer};
+use frontage::OptionalBody;
+use frontage::origin::{AnsweredBy, FailoverLayer};
 use http::{Request, Response};
 use http_body_util::Full;
 use std::{
@@ -77,7 +78,7 @@ async fn one_place_is_enough_for_both() {
 
 #[tokio::test]
 async fn it_works_over_buffers_and_under_a_limit() {
-    type Asked = Request<FailoverBody<ViewerBody>>;
+    type Asked = Request<OptionalBody<ViewerBody>>;
     let buffered = |member| tower::buffer::Buffer::<Asked, _>::new(member, 1);
     let (primary, secondary) = (slow(503), slow(200));
     let service = FailoverLayer::new(buffered(secondary.clone()), criteria([503]))
@@ -98,7 +99,7 @@ async fn a_secondary_that_is_never_ready_holds_nobody_up_whom_the_primary_answer
 #[derive(Clone)]
 struct NeverReady;
 
-impl<B> Service<Request<FailoverBody<B>>> for NeverReady {
+impl<B> Service<Request<OptionalBody<B>>> for NeverReady {
     type Response = Response<Body>;
     type Error = Broken;
     type Future = Ready<Result<Response<Body>, Broken>>;
@@ -107,7 +108,7 @@ impl<B> Service<Request<FailoverBody<B>>> for NeverReady {
         Poll::Ready(Err(Broken(9)))
     }
 
-    fn call(&mut self, _: Request<FailoverBody<B>>) -> Self::Future {
+    fn call(&mut self, _: Request<OptionalBody<B>>) -> Self::Future {
         unreachable!("it isn't ready")
     }
 }

@@ -6,7 +6,8 @@ use crate::{
     support::{Body, Broken, fed, full, text, within},
 };
 use bytes::Bytes;
-use frontage::origin::{AnsweredBy, Failover, FailoverBody, FailoverFuture, FailoverLayer};
+use frontage::OptionalBody;
+use frontage::origin::{AnsweredBy, Failover, FailoverFuture, FailoverLayer};
 use http::{HeaderValue, Request, Response, Version};
 use http_body::Body as _;
 use http_body_util::Full;
@@ -233,7 +234,7 @@ async fn a_chain_goes_to_its_end_and_the_outermost_says_who_answered() {
 /// Says what its body looks like before it is read.
 #[tokio::test]
 async fn the_body_says_its_length_and_its_end() {
-    let look = tower::service_fn(|request: Request<FailoverBody<ViewerBody>>| async move {
+    let look = tower::service_fn(|request: Request<OptionalBody<ViewerBody>>| async move {
         let (is_end, hint) = (request.body().is_end_stream(), request.body().size_hint());
         let looks = format!("{is_end} {:?} {:?}", hint.exact(), request.body());
         let response = Response::builder().status(503).body(full(looks));
@@ -241,8 +242,8 @@ async fn the_body_says_its_length_and_its_end() {
     });
     let service = FailoverLayer::new(look, criteria([503])).layer(look);
     for (body, expected) in [
-        ("body", "false Some(4) FailoverBody(\"viewer\")"),
-        ("", "true Some(0) FailoverBody(\"empty\")"),
+        ("body", "false Some(4) OptionalBody(\"viewer\")"),
+        ("", "true Some(0) OptionalBody(\"empty\")"),
     ] {
         let response = within(service.clone().oneshot(request("GET", body)))
             .await
@@ -258,5 +259,5 @@ fn it_is_send_and_sync_if_its_services_are() {
     assert::<Failover<Member, Member>>();
     assert::<FailoverLayer<Member>>();
     assert_send::<FailoverFuture<Member, Member, Full<Bytes>>>();
-    assert_send::<FailoverBody<Body>>();
+    assert_send::<OptionalBody<Body>>();
 }

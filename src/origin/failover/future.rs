@@ -1,6 +1,7 @@
 //! The future of a [`Failover`](super::Failover): the primary, then perhaps the secondary.
 
-use super::{FailoverBody, FailoverCriteria};
+use super::FailoverCriteria;
+use crate::optional_body::OptionalBody;
 use crate::ready::CallWhenReady;
 use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
@@ -34,8 +35,8 @@ pin_project! {
     /// The future of a [`Failover`](super::Failover).
     pub struct FailoverFuture<P, S, B>
     where
-        P: Service<Request<FailoverBody<B>>>,
-        S: Service<Request<FailoverBody<B>>>,
+        P: Service<Request<OptionalBody<B>>>,
+        S: Service<Request<OptionalBody<B>>>,
     {
         #[pin]
         state: State<P, S, B>,
@@ -46,28 +47,28 @@ pin_project! {
     #[project = StateProjection]
     enum State<P, S, B>
     where
-        P: Service<Request<FailoverBody<B>>>,
-        S: Service<Request<FailoverBody<B>>>,
+        P: Service<Request<OptionalBody<B>>>,
+        S: Service<Request<OptionalBody<B>>>,
     {
         /// The primary is asked. Without a secondary, its answer is final.
         Primary {
             #[pin]
-            call: CallWhenReady<P, Request<FailoverBody<B>>>,
+            call: CallWhenReady<P, Request<OptionalBody<B>>>,
             secondary: Option<Secondary<S>>,
         },
         /// The primary has failed, and the secondary is asked.
-        Secondary { #[pin] call: CallWhenReady<S, Request<FailoverBody<B>>> },
+        Secondary { #[pin] call: CallWhenReady<S, Request<OptionalBody<B>>> },
     }
 }
 
 impl<P, S, B> FailoverFuture<P, S, B>
 where
-    P: Service<Request<FailoverBody<B>>>,
-    S: Service<Request<FailoverBody<B>>>,
+    P: Service<Request<OptionalBody<B>>>,
+    S: Service<Request<OptionalBody<B>>>,
 {
     pub(super) fn new(
         primary: P,
-        request: Request<FailoverBody<B>>,
+        request: Request<OptionalBody<B>>,
         secondary: Option<Secondary<S>>,
     ) -> Self {
         let call = CallWhenReady::new(primary, request);
@@ -79,8 +80,8 @@ where
 
 impl<P, S, B, ResBody> Future for FailoverFuture<P, S, B>
 where
-    P: Service<Request<FailoverBody<B>>, Response = Response<ResBody>>,
-    S: Service<Request<FailoverBody<B>>, Response = Response<ResBody>, Error = P::Error>,
+    P: Service<Request<OptionalBody<B>>, Response = Response<ResBody>>,
+    S: Service<Request<OptionalBody<B>>, Response = Response<ResBody>, Error = P::Error>,
 {
     type Output = Result<Response<ResBody>, P::Error>;
 
@@ -119,12 +120,12 @@ impl<S> Secondary<S> {
         }
     }
 
-    fn ask<B>(self) -> CallWhenReady<S, Request<FailoverBody<B>>>
+    fn ask<B>(self) -> CallWhenReady<S, Request<OptionalBody<B>>>
     where
-        S: Service<Request<FailoverBody<B>>>,
+        S: Service<Request<OptionalBody<B>>>,
     {
         tracing::debug!(uri = %self.parts.uri, "the primary failed: asking the secondary");
-        let request = Request::from_parts(self.parts, FailoverBody::empty());
+        let request = Request::from_parts(self.parts, OptionalBody::empty());
         CallWhenReady::new(self.service, request)
     }
 }
@@ -141,8 +142,8 @@ fn answered_by<B, E>(
 
 impl<P, S, B> fmt::Debug for FailoverFuture<P, S, B>
 where
-    P: Service<Request<FailoverBody<B>>>,
-    S: Service<Request<FailoverBody<B>>>,
+    P: Service<Request<OptionalBody<B>>>,
+    S: Service<Request<OptionalBody<B>>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let asked = match &self.state {

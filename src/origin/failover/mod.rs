@@ -1,6 +1,5 @@
 //! Failover: a second service for what the first fails to answer.
 
-mod body;
 mod criteria;
 mod future;
 #[cfg(feature = "origin")]
@@ -8,7 +7,6 @@ mod group;
 mod layer;
 mod service;
 
-pub use body::FailoverBody;
 pub use criteria::FailoverCriteria;
 pub use future::{AnsweredBy, FailoverFuture};
 #[cfg(feature = "origin")]

@@ -1,8 +1,7 @@
 //! The service: what may go to the secondary.
 
-use super::{
-    FailoverBody, FailoverCriteria, FailoverFuture, criteria::may_fail_over, future::Secondary,
-};
+use super::{FailoverCriteria, FailoverFuture, criteria::may_fail_over, future::Secondary};
+use crate::optional_body::OptionalBody;
 use http::{Request, Response};
 use http_body::Body;
 use std::task::{Context, Poll};
@@ -46,8 +45,8 @@ impl<P, S> Failover<P, S> {
 
 impl<P, S, ReqBody, ResBody> Service<Request<ReqBody>> for Failover<P, S>
 where
-    P: Service<Request<FailoverBody<ReqBody>>, Response = Response<ResBody>> + Clone,
-    S: Service<Request<FailoverBody<ReqBody>>, Response = Response<ResBody>, Error = P::Error>
+    P: Service<Request<OptionalBody<ReqBody>>, Response = Response<ResBody>> + Clone,
+    S: Service<Request<OptionalBody<ReqBody>>, Response = Response<ResBody>, Error = P::Error>
         + Clone,
     ReqBody: Body,
 {
@@ -66,7 +65,7 @@ where
             criteria: self.criteria,
             parts: parts.clone(),
         });
-        let request = Request::from_parts(parts, FailoverBody::viewer(body));
+        let request = Request::from_parts(parts, OptionalBody::new(body));
         FailoverFuture::new(self.primary.clone(), request, secondary)
     }
 }

@@ -1,6 +1,7 @@
 //! The future of a [`Sign`](super::Sign).
 
-use super::{SignBody, SignError};
+use super::SignError;
+use crate::optional_body::OptionalBody;
 use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use std::{
@@ -55,7 +56,7 @@ impl<S, B, ResBody> Future for SignFuture<S, B, S::Future>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
 {
-    type Output = Result<Response<SignBody<ResBody>>, S::Error>;
+    type Output = Result<Response<OptionalBody<ResBody>>, S::Error>;
 
     #[allow(
         clippy::expect_used,
@@ -79,19 +80,19 @@ where
                 },
                 StateProjection::Calling { future } => {
                     let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(response.map(SignBody::inner)));
+                    return Poll::Ready(Ok(response.map(OptionalBody::new)));
                 }
             }
         }
     }
 }
 
-fn refusal<B>(error: SignError) -> Response<SignBody<B>> {
+fn refusal<B>(error: SignError) -> Response<OptionalBody<B>> {
     tracing::warn!(
         error = &error as &(dyn std::error::Error + 'static),
         "not signed, and not sent"
     );
-    let mut response = Response::new(SignBody::empty());
+    let mut response = Response::new(OptionalBody::empty());
     *response.status_mut() = error.status();
     response.extensions_mut().insert(error);
     response

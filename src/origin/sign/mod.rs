@@ -1,7 +1,6 @@
 //! Origin access control: an origin that answers nobody but us, because we sign.
 
 mod access_control;
-mod body;
 mod credentials;
 mod future;
 mod host;
@@ -11,7 +10,6 @@ mod service;
 mod signer;
 
 pub use access_control::{OriginAccessControl, SigningBehavior};
-pub use body::SignBody;
 pub use credentials::{Credentials, CredentialsError, ProvideCredentials, ProvidedCredentials};
 pub use future::SignFuture;
 pub use host::{S3Host, region_of_host};

@@ -1,6 +1,7 @@
 //! The service.
 
-use super::{SignBody, SignFuture, Signer};
+use super::{SignFuture, Signer};
+use crate::optional_body::OptionalBody;
 use http::{Request, Response};
 use http_body::Body;
 use std::{
@@ -44,7 +45,7 @@ where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
     ReqBody: Body,
 {
-    type Response = Response<SignBody<ResBody>>;
+    type Response = Response<OptionalBody<ResBody>>;
     type Error = S::Error;
     type Future = SignFuture<S, ReqBody, S::Future>;
 

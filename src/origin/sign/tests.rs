@@ -68,7 +68,7 @@ fn sent<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 async fn through(
     signer: Signer,
     request: Request<Empty<Bytes>>,
-) -> Response<SignBody<Full<Bytes>>> {
+) -> Response<crate::OptionalBody<Full<Bytes>>> {
     let echo = service_fn(|request: Request<Empty<Bytes>>| {
         let mut response = Response::new(Full::from("inner"));
         *response.headers_mut() = request.headers().clone();
@@ -513,7 +513,7 @@ mod layer {
         send_sync::<Signer>();
         send_sync::<SignError>();
         send_sync::<RefreshingCredentials>();
-        send_sync::<SignBody<Full<Bytes>>>();
+        send_sync::<crate::OptionalBody<Full<Bytes>>>();
         fn send<T: Send>(_: &T) {}
         let signer = always();
         let mut parts = parts(&[]);

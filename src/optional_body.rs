@@ -1,4 +1,4 @@
-//! The body of what went through a [`Sign`](super::Sign).
+//! A body that may not be there.
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -8,31 +8,41 @@ use std::{
 };
 
 pin_project! {
-    /// The body of a response that went through a [`Sign`](crate::origin::Sign): the inner service's own, untouched, or none
-    /// where the request could not be signed.
+    /// Another's body, untouched; or none, where a layer answers or asks without it.
+    ///
+    /// ```
+    /// use frontage::OptionalBody;
+    /// use http_body::Body;
+    ///
+    /// assert!(OptionalBody::<String>::empty().is_end_stream());
+    /// assert_eq!(OptionalBody::new("page".to_owned()).into_inner().as_deref(), Some("page"));
+    /// ```
     #[derive(Clone, Debug)]
-    pub struct SignBody<B> {
+    pub struct OptionalBody<B> {
         #[pin]
         inner: Option<B>,
     }
 }
 
-impl<B> SignBody<B> {
-    pub(super) fn inner(body: B) -> Self {
+impl<B> OptionalBody<B> {
+    /// This body.
+    pub fn new(body: B) -> Self {
         Self { inner: Some(body) }
     }
 
-    pub(super) fn empty() -> Self {
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
         Self { inner: None }
     }
 
-    /// The inner service's body; `None` where it was not called.
+    /// The body, if it is there.
     pub fn into_inner(self) -> Option<B> {
         self.inner
     }
 }
 
-impl<B: Body> Body for SignBody<B> {
+impl<B: Body> Body for OptionalBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
