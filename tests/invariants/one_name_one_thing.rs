@@ -67,6 +67,10 @@ async fn one_name_one_thing_for_every_form_of_a_request() {
     ask(&setup.service, two_hosts()).await;
     ask(&setup.service, two_hosts()).await;
     assert_eq!(setup.seen.count(), seen + 2, "two hosts are nobody's name");
+    let fields = [("host", "h"), ("host", "i")];
+    ask(&setup.service, request("GET", "http://g/a", &fields)).await;
+    let hosts = setup.seen.last().headers.get_all("host").iter().count();
+    assert_eq!(hosts, 2, "who refuses them must see them");
 }
 
 #[tokio::test]
