@@ -10,8 +10,8 @@
     reason = "a test fails by it"
 )]
 
-#[path = "support/example.rs"]
-mod example;
+#[path = "support/proxy.rs"]
+mod process;
 mod support;
 
 use bytes::Bytes;
@@ -20,12 +20,12 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use process::Process;
 use std::{net::SocketAddr, time::Duration};
 use support::{Counter, NoBody, within};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpSocket, TcpStream},
-    process::Child,
     sync::{Mutex, MutexGuard},
 };
 
@@ -37,7 +37,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A proxy in a process of its own, and an origin in this one.
 struct Proxy {
-    process: Child,
+    process: Process,
     address: SocketAddr,
     /// Requests that reached the origin.
     asked: Counter,
@@ -49,10 +49,9 @@ struct Proxy {
 async fn proxy(memory: &str) -> Proxy {
     let turn = TURN.lock().await;
     let (origin, asked) = origin().await;
-    let origin = format!("http://{origin}");
-    let (process, address) = example::start(&["--memory", memory, "--origin", &origin]).await;
+    let process = Process::start(origin, &["--memory", memory]).await;
     let mut proxy = Proxy {
-        address,
+        address: process.address,
         process,
         asked,
         idle: 0,
@@ -68,12 +67,7 @@ async fn proxy(memory: &str) -> Proxy {
 impl Proxy {
     /// A line of `/proc/PID/status`, in bytes.
     fn memory(&self, line: &str) -> u64 {
-        let process = self.process.id().expect("the proxy has ended");
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let line = status.lines().find_map(|known| known.strip_prefix(line));
-        let mut words = line.unwrap().split_whitespace();
-        let kib: u64 = words.nth(1).unwrap().parse().unwrap();
-        kib << 10
+        self.process.memory(line)
     }
 
     /// Waits until it neither grows nor shrinks.
