@@ -142,17 +142,25 @@ fn is_chunked(headers: &HeaderMap) -> bool {
 /// The opening of a WebSocket (RFC 6455 section 4.1).
 fn is_websocket<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
-    let names = |name: HeaderName, wanted: &str| {
-        let lines = headers.get_all(name).iter();
-        lines
-            .flat_map(|line| members(line.as_bytes()))
-            .any(|member| member.eq_ignore_ascii_case(wanted.as_bytes()))
-    };
     *request.method() == Method::GET
         && request.version() == Version::HTTP_11
-        && names(header::CONNECTION, "upgrade")
-        && names(header::UPGRADE, "websocket")
+        && names(headers, header::CONNECTION, "upgrade")
+        && names(headers, header::UPGRADE, "websocket")
         && headers.contains_key(header::SEC_WEBSOCKET_KEY)
+}
+
+/// Whether this is a member of a field.
+pub(super) fn names(headers: &HeaderMap, field: HeaderName, wanted: &str) -> bool {
+    let lines = headers.get_all(field).iter();
+    lines
+        .flat_map(|line| members(line.as_bytes()))
+        .any(|member| member.eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
+/// Says of this connection, to either side, that it changes to WebSocket.
+pub(super) fn upgrade_to_websocket(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 fn is_grpc(content_type: &HeaderValue) -> bool {
@@ -195,10 +203,7 @@ impl Target {
             Kind::Grpc => {
                 headers.insert(header::TE, HeaderValue::from_static("trailers"));
             }
-            Kind::WebSocket => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            }
+            Kind::WebSocket => upgrade_to_websocket(headers),
         }
         if !self.cookies {
             headers.remove(header::COOKIE);

@@ -158,7 +158,7 @@ impl Shared {
         let mut response = match (response.status(), viewer) {
             (StatusCode::SWITCHING_PROTOCOLS, Some(viewer)) => {
                 let idle = self.websocket_idle_timeout;
-                return Ok(upgrade::connect(response, viewer, idle));
+                return upgrade::connect(response, viewer, idle);
             }
             (StatusCode::SWITCHING_PROTOCOLS, _) => return Err(OriginFailure::InvalidResponse),
             _ => response.map(|answer| OriginBody::client(answer, self.response_timeout, deadline)),

@@ -1,17 +1,19 @@
 //! WebSockets: once both sides have changed the protocol, bytes go both ways.
 
-use super::{OriginBody, client::Answer, timer::later};
+use super::{
+    OriginBody, OriginFailure,
+    client::Answer,
+    request::{names, upgrade_to_websocket},
+    upload::Progress,
+};
+use crate::headers::remove_hop_by_hop;
 use bytes::Bytes;
-use futures_util::future::{Either, join, select, try_join};
-use http::{Extensions, Response};
+use futures_util::future::try_join;
+use http::{Extensions, Response, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use std::{pin::pin, time::Duration};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split},
-    sync::watch,
-    time::Instant,
-};
+use std::{io, time::Duration};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 
 const BUFFER: usize = 16 << 10;
 
@@ -20,12 +22,16 @@ pub(super) fn viewer(extensions: &mut Extensions) -> Option<OnUpgrade> {
     extensions.remove()
 }
 
-/// The answer to the viewer; when it is sent, both connections are joined.
+/// The answer to the viewer; when it is sent, both connections are joined. Fails where the origin changes to a protocol
+/// that it wasn't asked for.
 pub(super) fn connect(
     mut response: Response<Answer>,
     viewer: OnUpgrade,
     idle: Duration,
-) -> Response<OriginBody> {
+) -> Result<Response<OriginBody>, OriginFailure> {
+    if !names(response.headers(), header::UPGRADE, "websocket") {
+        return Err(OriginFailure::InvalidResponse);
+    }
     let origin = hyper::upgrade::on(&mut response);
     tokio::spawn(async move {
         match try_join(viewer, origin).await {
@@ -33,50 +39,52 @@ pub(super) fn connect(
             Err(error) => tracing::debug!(%error, "an upgrade failed"),
         }
     });
-    response.map(|_none| OriginBody::page(Bytes::new()))
+    remove_hop_by_hop(response.headers_mut());
+    upgrade_to_websocket(response.headers_mut());
+    Ok(response.map(|_none| OriginBody::page(Bytes::new())))
 }
 
 async fn exchange(viewer: Upgraded, origin: Upgraded, idle: Duration) {
     let (from_viewer, to_viewer) = split(TokioIo::new(viewer));
     let (from_origin, to_origin) = split(TokioIo::new(origin));
-    let (moved, still) = watch::channel(Instant::now());
-    let both = join(
-        carry(from_viewer, to_origin, &moved),
-        carry(from_origin, to_viewer, &moved),
+    let progress = Progress::new();
+    let both = try_join(
+        carry(from_viewer, to_origin, &progress),
+        carry(from_origin, to_viewer, &progress),
     );
-    if let Either::Right(_) = select(pin!(both), pin!(is_idle(still, idle))).await {
-        tracing::debug!("a WebSocket was still for too long");
+    match progress.in_time(idle, both).await {
+        Some(Ok(_)) => {}
+        Some(Err(error)) => tracing::debug!(%error, "a WebSocket broke off"),
+        None => tracing::debug!("a WebSocket was still for too long"),
     }
 }
 
-/// Carries bytes one way, and its end.
+/// Carries bytes one way, and its end. Fails when there is nobody any more to read from, which ends the other way, too.
 async fn carry<I>(
     mut from: ReadHalf<TokioIo<I>>,
     mut to: WriteHalf<TokioIo<I>>,
-    moved: &watch::Sender<Instant>,
-) -> std::io::Result<()>
+    progress: &Progress,
+) -> io::Result<()>
 where
     TokioIo<I>: AsyncRead + AsyncWrite,
 {
     let mut buffer = vec![0; BUFFER];
     loop {
         let read = from.read(&mut buffer).await?;
-        moved.send_replace(Instant::now());
-        if read == 0 {
-            return to.shutdown().await;
+        progress.made();
+        let written = match buffer.get(..read) {
+            Some(bytes) if read > 0 => write(&mut to, bytes).await,
+            _ => to.shutdown().await,
+        };
+        progress.made();
+        // Who takes no more may have said something before: it ends the other way when that is read.
+        if read == 0 || written.is_err() {
+            return Ok(());
         }
-        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
-        to.flush().await?;
     }
 }
 
-/// Ends when nothing has moved for so long.
-async fn is_idle(moved: watch::Receiver<Instant>, idle: Duration) {
-    loop {
-        let until = later(*moved.borrow(), idle);
-        if until <= Instant::now() {
-            return;
-        }
-        tokio::time::sleep_until(until).await;
-    }
+async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
 }

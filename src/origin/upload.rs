@@ -202,16 +202,16 @@ where
     }
 }
 
-/// When a body last moved: an upload that goes on isn't an origin that doesn't answer.
+/// When a body, or a WebSocket, last moved: an upload that goes on isn't an origin that doesn't answer.
 #[derive(Clone)]
 pub(super) struct Progress(Option<Arc<(Instant, AtomicU64)>>);
 
 impl Progress {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Some(Arc::new((Instant::now(), AtomicU64::new(0)))))
     }
 
-    fn made(&self) {
+    pub(super) fn made(&self) {
         if let Some((since, millis)) = self.0.as_deref() {
             let passed = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
             millis.store(passed, Ordering::Relaxed);

@@ -93,6 +93,28 @@ async fn a_websocket_that_is_still_for_too_long_is_closed() {
 }
 
 #[tokio::test]
+async fn a_websocket_is_not_still_while_one_side_speaks() {
+    let server = serve(|_, mut peer| async move {
+        peer.head().await;
+        peer.send(ACCEPTED).await;
+        let came = peer.body(10).await;
+        peer.send(came).await;
+    })
+    .await;
+    let origin = origin(&server.url()).websocket_idle_timeout(400 * MILLIS);
+    let mut viewer = viewer(origin.build().unwrap()).await;
+    viewer.write_all(OPENING.as_bytes()).await.unwrap();
+    head(&mut viewer).await;
+    for _ in 0..10 {
+        tokio::time::sleep(100 * MILLIS).await;
+        viewer.write_all(b"a").await.unwrap();
+    }
+    let mut came = String::new();
+    viewer.read_to_string(&mut came).await.unwrap();
+    assert_eq!(came, "aaaaaaaaaa");
+}
+
+#[tokio::test]
 async fn an_origin_may_refuse_and_others_protocols_are_not_asked_for() {
     let server = serve(|_, peer| peer.answer_all(OK)).await;
     for opening in [
