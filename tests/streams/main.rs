@@ -15,6 +15,7 @@ mod raw;
 #[path = "../support/mod.rs"]
 mod support;
 mod upgrades;
+mod websocket;
 
 use process::Process;
 use support::{until, within};
