@@ -17,7 +17,8 @@ use std::{
 };
 use tokio::net::TcpListener;
 
-/// Serves HTTP/1.1 and HTTP/2 without TLS; says the version and the `TE` of a request, and ends with trailers.
+/// Serves HTTP/1.1 and HTTP/2 without TLS; says the version and the `TE` of a request, and ends with trailers. `/late` takes
+/// its time, `/never` all of it.
 async fn serve() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -28,20 +29,27 @@ async fn serve() -> (String, Arc<AtomicUsize>) {
             let (stream, _) = listener.accept().await.unwrap();
             count.fetch_add(1, Ordering::SeqCst);
             let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
+                match request.uri().path() {
+                    "/late" => tokio::time::sleep(500 * MILLIS).await,
+                    "/never" => std::future::pending().await,
+                    _ => {}
+                }
                 let said = format!("{:?} {:?}", request.version(), request.headers().get("te"));
                 let received = request.into_body().collect().await.unwrap().to_bytes();
+                // In one frame: a client takes a hundred that are empty, and no more.
+                let said = [said.as_bytes(), &received].concat();
                 let mut trailers = HeaderMap::new();
                 trailers.insert("grpc-status", "0".parse().unwrap());
                 let frames = [
                     Ok::<_, Infallible>(Frame::data(Bytes::from(said))),
-                    Ok(Frame::data(received)),
                     Ok(Frame::trailers(trailers)),
                 ];
                 let body = StreamBody::new(futures_util::stream::iter(frames));
                 Ok::<_, Infallible>(Response::new(body))
             });
             tokio::spawn(async move {
-                let builder = auto::Builder::new(TokioExecutor::new());
+                let mut builder = auto::Builder::new(TokioExecutor::new());
+                builder.http2().max_concurrent_streams(50);
                 let stream = TokioIo::new(stream);
                 builder
                     .serve_connection(stream, service)
@@ -112,6 +120,54 @@ async fn an_idle_connection_is_closed_and_the_next_request_opens_another() {
         assert_eq!(connections.load(Ordering::SeqCst), opened);
         tokio::time::sleep(500 * MILLIS).await;
     }
+}
+
+#[tokio::test]
+async fn where_one_connection_is_full_there_are_more_for_as_long_as_they_are_needed() {
+    let (url, connections) = serve().await;
+    let service = origin(&url)
+        .http2(true)
+        .keep_alive_timeout(200 * MILLIS)
+        .build()
+        .unwrap();
+    let all_at_once = async |requests| {
+        let asking = (0..requests).map(|_| async {
+            let response = ask(&service, get("/late")).await;
+            assert_eq!(text(response).await.unwrap(), "HTTP/2.0 None");
+        });
+        futures_util::future::join_all(asking).await;
+        connections.load(Ordering::SeqCst)
+    };
+    // Each takes fifty. More come before that is known, and wait.
+    assert_eq!(all_at_once(70).await, 1);
+    assert_eq!(all_at_once(50).await, 1);
+    assert_eq!(all_at_once(52).await, 2);
+    assert_eq!(all_at_once(52).await, 2);
+    assert_eq!(all_at_once(120).await, 3);
+    let start = tokio::time::Instant::now();
+    while start.elapsed() < 700 * MILLIS {
+        text(ask(&service, get("/")).await).await.unwrap();
+        tokio::time::sleep(20 * MILLIS).await;
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 3, "the first is kept");
+    assert_eq!(all_at_once(60).await, 4, "the others are not");
+}
+
+#[tokio::test]
+async fn a_connection_over_which_nothing_came_in_time_is_not_used_again() {
+    let (url, connections) = serve().await;
+    let service = origin(&url)
+        .http2(true)
+        .response_timeout(300 * MILLIS)
+        .connection_attempts(2)
+        .build()
+        .unwrap();
+    text(ask(&service, get("/")).await).await.unwrap();
+    let response = ask(&service, get("/never")).await;
+    assert_eq!(failure(&response), Some(OriginFailure::ResponseTimeout));
+    // So was that of the second attempt.
+    text(ask(&service, get("/")).await).await.unwrap();
+    assert_eq!(connections.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]

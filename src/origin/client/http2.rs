@@ -1,4 +1,4 @@
-//! The connection of HTTP/2: one carries all requests.
+//! Connections of HTTP/2: one carries as many requests as the origin lets it, and then there is another.
 
 use super::{
     connect::{Connecting, Connector, READ_BUFFER},
@@ -15,12 +15,12 @@ use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     mem,
     pin::{Pin, pin},
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -29,13 +29,24 @@ use tokio::{sync::watch, time::Instant};
 /// What an ended connection leaves to its requests arrives within this time.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
+/// An origin sends so much of an answer that nobody reads.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// More than all such answers, or they would hold up others. h2 ends a connection, too, on which small messages wait that
+/// would fill half of it.
+const CONNECTION_WINDOW: u32 = 1 << 30;
+/// So many requests are sent before the origin has said how many it takes: those above would be refused.
+const FIRST: usize = 1;
+/// So many it takes at least (RFC 9113 section 6.5.2): until it has said so, others wait for that on the same connection.
+const PRESUMED: usize = 100;
+
 pub(super) struct Http2 {
     connector: Connector,
     keep_alive: Duration,
-    opening: Mutex<Option<Opening>>,
+    /// The first that has room is used, so that the last become idle.
+    connections: Mutex<Vec<Opening>>,
 }
 
-/// Whoever needs the connection waits for the one that opens.
+/// Whoever needs a connection waits for the one that opens.
 type Opening = Shared<Pin<Box<dyn Future<Output = Result<Arc<Connection>, OriginFailure>> + Send>>>;
 
 struct Connection {
@@ -45,6 +56,9 @@ struct Connection {
     /// It has answered before.
     used: AtomicBool,
     last_used: Mutex<Instant>,
+    requests: AtomicUsize,
+    /// So many requests the origin lets it carry at a time; [`FIRST`] before it has said so.
+    most: Arc<AtomicUsize>,
 }
 
 impl Connection {
@@ -54,6 +68,30 @@ impl Connection {
 
     fn is_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
+    }
+
+    fn has_room(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) < self.most()
+    }
+
+    fn most(&self) -> usize {
+        match self.most.load(Ordering::Relaxed) {
+            0..=FIRST => PRESUMED,
+            most => most,
+        }
+    }
+
+    /// One request more, if there is room for it.
+    fn lease(self: Arc<Self>) -> Option<Lease> {
+        let most = self.most();
+        let more = |requests| (requests < most).then_some(requests + 1);
+        let leased = self
+            .requests
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        leased.ok().map(|_| Lease {
+            timer: Timer::default(),
+            connection: self,
+        })
     }
 }
 
@@ -66,6 +104,7 @@ pub(in crate::origin) struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         *self.connection.last_used.lock() = Instant::now();
+        self.connection.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -74,7 +113,7 @@ impl Http2 {
         Self {
             connector,
             keep_alive: connecting.keep_alive,
-            opening: Mutex::default(),
+            connections: Mutex::default(),
         }
     }
 
@@ -86,10 +125,7 @@ impl Http2 {
         timeout: Duration,
         anew: bool,
     ) -> Result<(Response<Incoming>, Lease), Failed> {
-        let lease = Lease {
-            timer: Timer::default(),
-            connection: self.connection(anew).await?,
-        };
+        let lease = self.lease(anew).await?;
         let connection = &lease.connection;
         let on_used = connection.is_used();
         let progress = request.body().progress();
@@ -120,25 +156,51 @@ impl Http2 {
                 on_used,
                 is_unsent: false,
             }),
-            None => Err(OriginFailure::ResponseTimeout.into()),
+            None => {
+                // Perhaps nothing comes over it any more, which no other request should find out.
+                self.forget(connection);
+                Err(OriginFailure::ResponseTimeout.into())
+            }
         }
     }
 
-    async fn connection(self: &Arc<Self>, anew: bool) -> Result<Arc<Connection>, OriginFailure> {
-        let opening = {
-            let mut slot = self.opening.lock();
-            let is_usable = |opening: &&Opening| match opening.peek() {
-                None => true,
-                Some(Ok(connection)) if anew => !connection.is_closed() && !connection.is_used(),
-                Some(Ok(connection)) => !connection.is_closed(),
-                Some(Err(_)) => false,
-            };
-            match slot.as_ref().filter(is_usable) {
-                Some(opening) => opening.clone(),
-                None => slot.insert(self.open()).clone(),
+    async fn lease(self: &Arc<Self>, anew: bool) -> Result<Lease, OriginFailure> {
+        loop {
+            // Others may have waited for the same, and filled it.
+            let opened = self.connection(anew).await?;
+            if let Some(lease) = opened.lease() {
+                return Ok(lease);
             }
+        }
+    }
+
+    fn connection(self: &Arc<Self>, anew: bool) -> Opening {
+        let mut connections = self.connections.lock();
+        connections.retain(|opening| match opening.peek() {
+            None => true,
+            Some(Ok(connection)) => !connection.is_closed(),
+            Some(Err(_)) => false,
+        });
+        let is_usable = |opening: &&Opening| match opening.peek() {
+            Some(Ok(connection)) => connection.has_room() && !(anew && connection.is_used()),
+            _ => true,
         };
-        opening.await
+        if let Some(opening) = connections.iter().find(is_usable) {
+            return opening.clone();
+        }
+        let opening = self.open();
+        connections.push(opening.clone());
+        opening
+    }
+
+    /// No other request uses it.
+    fn forget(&self, connection: &Arc<Connection>) {
+        let is_this = |opening: &Opening| matches!(opening.peek(), Some(Ok(held)) if Arc::ptr_eq(held, connection));
+        let mut connections = self.connections.lock();
+        let at = connections.iter().position(is_this);
+        let forgotten = at.map(|at| connections.remove(at));
+        drop(connections);
+        drop(forgotten);
     }
 
     fn open(self: &Arc<Self>) -> Opening {
@@ -148,14 +210,24 @@ impl Http2 {
             let io = connector.connect().await?;
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
-                .adaptive_window(true)
+                .initial_max_send_streams(FIRST)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
                 .max_header_list_size(u32::try_from(READ_BUFFER).unwrap_or(u32::MAX))
                 .handshake(io)
                 .await
                 .map_err(|error| failure(&error))?;
             let (open, closed) = watch::channel(());
+            let most = Arc::new(AtomicUsize::new(FIRST));
+            let allowed = most.clone();
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
+                let mut connection = connection;
+                let ended = poll_fn(|cx| {
+                    let ended = Pin::new(&mut connection).poll(cx);
+                    allowed.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                    ended
+                });
+                if let Err(error) = ended.await {
                     tracing::debug!(%error, "a connection to the origin ended");
                 }
                 drop(open);
@@ -165,6 +237,8 @@ impl Http2 {
                 closed,
                 used: AtomicBool::new(false),
                 last_used: Mutex::new(Instant::now()),
+                requests: AtomicUsize::new(0),
+                most,
             });
             tokio::spawn(Self::close_idle(this, Arc::downgrade(&connection)));
             Ok(connection)
@@ -180,16 +254,10 @@ impl Http2 {
             let (Some(this), Some(connection)) = (this.upgrade(), connection.upgrade()) else {
                 return;
             };
-            let mut slot = this.opening.lock();
             until = later(*connection.last_used.lock(), this.keep_alive);
-            // The slot's, and ours.
-            let is_idle = Arc::strong_count(&connection) <= 2;
+            let is_idle = connection.requests.load(Ordering::Relaxed) == 0;
             if connection.is_closed() || (is_idle && until <= Instant::now()) {
-                let is_this = |opening: &mut Opening| matches!(opening.peek(), Some(Ok(held)) if Arc::ptr_eq(held, &connection));
-                let dropped = slot.take_if(is_this);
-                drop(slot);
-                drop(dropped);
-                return;
+                return this.forget(&connection);
             }
             until = until.max(later(Instant::now(), this.keep_alive / 2));
         }
