@@ -7,6 +7,7 @@
     reason = "a test fails by it"
 )]
 
+mod grpc;
 #[path = "../support/proxy.rs"]
 mod process;
 #[allow(dead_code, reason = "some is for other tests")]
