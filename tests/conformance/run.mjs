@@ -1,22 +1,19 @@
 // Runs the public HTTP cache test suite (npm http-cache-tests, https://cache-tests.fyi) against a
 // caching reverse proxy and compares the outcome with expected-failures.json. See README.md.
 
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
-import net from 'node:net'
 import { dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { Failure, listen, startProxy } from './proxy.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const LISTED = join(here, 'expected-failures.json')
 const VERSION = '0.4.5'
 // Without the browser-only tests. A count that moves means that the suite, or our filter, changed.
 const TOTALS = { required: 157, optimal: 86, check: 86 }
-const START_TIMEOUT = 30_000
-const STOP_TIMEOUT = 5_000
 // The suite sets no time limit: one request left hanging by the proxy would hang the run.
 const REQUEST_TIMEOUT = 15_000
 const CONCURRENCY = 100 // the suite's own default
@@ -28,8 +25,6 @@ const USAGE = `usage: node run.mjs --proxy COMMAND [--json FILE] [--id ID]... [-
   --json FILE      writes the raw results, in the form that cache-tests.fyi publishes
   --id ID          runs only this test (repeatable), shows its requests and responses
   --keep-going     exits with 0 even where the outcome isn't the expected one`
-
-class Failure extends Error {}
 
 function options () {
   const definition = {
@@ -106,64 +101,6 @@ async function startOrigin (handlers) {
   server.keepAliveTimeout = 600_000
   await listen(server, 0)
   return server
-}
-
-const listen = (server, port) => new Promise((resolve, reject) => {
-  server.once('error', reject)
-  server.listen(port, '127.0.0.1', resolve)
-})
-
-async function freePort () {
-  const server = net.createServer()
-  await listen(server, 0)
-  const { port } = server.address()
-  await new Promise(resolve => server.close(resolve))
-  return port
-}
-
-const accepts = port => new Promise(resolve => {
-  const socket = net.connect(port, '127.0.0.1')
-  socket.once('connect', () => socket.destroy(resolve(true)))
-  socket.once('error', () => resolve(false))
-})
-
-async function startProxy (command, originPort, verbose) {
-  const port = await freePort()
-  // exec, so that signals reach the proxy and not only its shell
-  const line = `exec ${command} --listen 127.0.0.1:${port} --origin http://127.0.0.1:${originPort}`
-  const child = spawn('/bin/sh', ['-c', line], { stdio: ['ignore', 'pipe', 'pipe'] })
-  process.once('exit', () => child.kill('SIGKILL'))
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', chunk => {
-      if (verbose) process.stderr.write(chunk)
-      else output = (output + chunk).slice(-10_000)
-    })
-  }
-  let stopping = false
-  const exited = new Promise(resolve => child.once('close', (code, signal) => resolve(signal ?? code)))
-  const died = exited.then(how => {
-    if (!stopping) throw new Failure(`the proxy ended by itself (${how}): ${line}\n${output}`)
-    return how
-  })
-  died.catch(() => {}) // it may happen while nobody races against it
-
-  const deadline = Date.now() + START_TIMEOUT
-  while (!await Promise.race([accepts(port), died])) {
-    if (Date.now() > deadline) throw new Failure(`the proxy doesn't accept connections: ${line}\n${output}`)
-    await sleep(50)
-  }
-  return {
-    url: `http://127.0.0.1:${port}`,
-    died,
-    async stop () {
-      stopping = true
-      child.kill('SIGTERM')
-      const how = await Promise.race([exited, sleep(STOP_TIMEOUT, 'timeout', { ref: false })])
-      if (how === 'timeout') console.error('note: the proxy did not stop on SIGTERM')
-      child.kill('SIGKILL')
-    }
-  }
 }
 
 async function runSuite (suite, groups, command, verbose) {
