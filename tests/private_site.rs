@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
 
+#[path = "support/example.rs"]
+mod example;
 mod support;
 
 use bytes::Bytes;
@@ -21,30 +23,6 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-/// The example's binary, beside this test: `<target>/<profile>/examples`.
-///
-/// `cargo test` builds examples as tests where their manifest says `test = true`, and then not as binaries. So it is built here,
-/// which takes no time where it is there and up to date.
-async fn binary() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let binary = profile.join("examples/private_site");
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--example", "private_site"]);
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        if cfg!(feature = "axum") {
-            build.args(["--features", "axum"]);
-        }
-        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().await;
-        assert!(built.unwrap().success(), "the example did not build");
-    }
-    binary
-}
-
 struct Site {
     process: Child,
     _output: Lines<BufReader<ChildStdout>>,
@@ -61,7 +39,7 @@ async fn site() -> Site {
     let name = format!("private-site-{}", std::process::id());
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&temporary).unwrap();
-    let mut process = Command::new(binary().await)
+    let mut process = Command::new(example::binary("private_site").await)
         .arg("--self-contained")
         .args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"])
         .env("TMPDIR", &temporary)
@@ -221,7 +199,7 @@ async fn a_private_site_stays_up_while_its_primary_comes_and_goes() {
 
 #[tokio::test]
 async fn without_credentials_it_says_which_variable_is_missing() {
-    let output = Command::new(binary().await)
+    let output = Command::new(example::binary("private_site").await)
         .args(["--listen", "127.0.0.1:0", "--region", "eu-west-1"])
         .args(["--primary", "one", "--secondary", "two"])
         .env_remove("AWS_ACCESS_KEY_ID")

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
 
-#[path = "support/example.rs"]
-mod example;
+#[path = "support/proxy.rs"]
+mod process;
 #[path = "origin/raw.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod raw;
@@ -20,35 +20,27 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
+use process::Process;
 use raw::{OK, Server, serve};
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
-    process::Child,
     time::Instant,
 };
 
-struct Proxy {
-    address: SocketAddr,
-    _process: Child,
-}
+struct Proxy(Process);
 
 impl Proxy {
     async fn start(arguments: &str) -> Self {
         let arguments: Vec<&str> = arguments.split_whitespace().collect();
-        let starting = tokio::time::timeout(Duration::from_secs(120), example::start(&arguments));
-        let (process, address) = starting.await.expect("it doesn't start");
-        Self {
-            address,
-            _process: process,
-        }
+        Self(Process::run(&arguments).await)
     }
 
     /// Status and body, and how long it took.
     async fn get(&self, path: &str) -> (u16, String, Duration) {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let request = Request::get(format!("http://{}{path}", self.address))
+        let request = Request::get(format!("http://{}{path}", self.0.address))
             .header("x-forwarded-for", "192.0.2.1")
             .body(Empty::<Bytes>::new())
             .unwrap();
@@ -179,7 +171,7 @@ async fn a_web_socket_passes() {
     let second = answers(OK).await;
     let urls = format!("--origin {} --secondary {}", origin.url(), second.url());
     let proxy = Proxy::start(&urls).await;
-    let mut viewer = TcpStream::connect(proxy.address).await.unwrap();
+    let mut viewer = TcpStream::connect(proxy.0.address).await.unwrap();
     let opening = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n\r\n";
     viewer.write_all(opening.as_bytes()).await.unwrap();
     let mut head = Vec::new();
@@ -243,7 +235,7 @@ async fn grpc_passes_by_http_2_on_both_sides() {
         .http2_only(true)
         .build_http();
     for _ in 0..2 {
-        let request = Request::post(format!("http://{}/package.Service/Method", proxy.address))
+        let request = Request::post(format!("http://{}/package.Service/Method", proxy.0.address))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(Full::<Bytes>::from("message"))

@@ -86,13 +86,16 @@ pub(super) struct Facts {
     pub(super) length: Option<u64>,
     /// `Expect` or `Trailer` is there.
     ends_here: bool,
+    /// There are several lines of `Cookie`, as HTTP/2 allows.
+    cookie_crumbs: bool,
 }
 
 impl Facts {
     /// Fails for a request that can't be passed on.
     pub(super) fn of<B>(request: &Request<B>) -> Result<Self, OriginFailure> {
         let headers = request.headers();
-        let (mut hosts, mut lengths, mut codings, mut upgrade) = (0, 0, 0, false);
+        let (mut hosts, mut lengths, mut codings, mut cookies) = (0, 0, 0, 0);
+        let mut upgrade = false;
         let mut kind = Kind::Plain;
         let mut ends_here = false;
         for (name, value) in headers {
@@ -100,6 +103,7 @@ impl Facts {
                 header::HOST => hosts += 1,
                 header::CONTENT_LENGTH => lengths += 1,
                 header::TRANSFER_ENCODING => codings += 1,
+                header::COOKIE => cookies += 1,
                 header::UPGRADE => upgrade = true,
                 header::EXPECT | header::TRAILER => ends_here = true,
                 header::CONTENT_TYPE if is_grpc(value) => kind = Kind::Grpc,
@@ -124,6 +128,7 @@ impl Facts {
                 kind,
                 length,
                 ends_here,
+                cookie_crumbs: cookies > 1,
             }),
         }
     }
@@ -207,6 +212,12 @@ impl Target {
         }
         if !self.cookies {
             headers.remove(header::COOKIE);
+        } else if facts.cookie_crumbs {
+            // RFC 9113 section 8.2.3.
+            let line = joined(headers.get_all(header::COOKIE), "; ");
+            if let Ok(line) = HeaderValue::try_from(line) {
+                headers.insert(header::COOKIE, line);
+            }
         }
         if let Some(host) = host {
             headers.insert(header::HOST, host);
@@ -294,13 +305,15 @@ fn append(headers: &mut HeaderMap, name: HeaderName, between: &str, member: &Hea
             place.insert(member.clone());
         }
         Entry::Occupied(mut lines) => {
-            let all: Vec<&[u8]> = lines.iter().map(HeaderValue::as_bytes).collect();
-            let line = [&all[..], &[member.as_bytes()]]
-                .concat()
-                .join(between.as_bytes());
+            let line = joined(lines.iter().chain([member]), between);
             if let Ok(line) = HeaderValue::try_from(line) {
                 lines.insert(line);
             }
         }
     }
+}
+
+fn joined<'v>(lines: impl IntoIterator<Item = &'v HeaderValue>, between: &str) -> Vec<u8> {
+    let lines: Vec<&[u8]> = lines.into_iter().map(HeaderValue::as_bytes).collect();
+    lines.join(between.as_bytes())
 }

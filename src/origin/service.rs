@@ -193,8 +193,8 @@ impl Shared {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
-            // After a connection that ended while nobody used it: once, and then over a new one.
-            let again = failed.on_used && !mem::replace(&mut sending.anew, true);
+            // Once, and then over a new connection.
+            let again = failed.may_be_repeated && !mem::replace(&mut sending.anew, true);
             attempts = attempts.saturating_sub(u32::from(!again));
             match &replay {
                 _ if again && failed.is_unsent => {}
@@ -223,6 +223,7 @@ impl Shared {
         viewer: Option<hyper::upgrade::OnUpgrade>,
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, OriginFailure> {
+        let upgrades = viewer.is_some();
         if let Some(viewer) = viewer {
             // It upgrades the viewer's connection itself.
             request.extensions_mut().insert(viewer);
@@ -233,8 +234,10 @@ impl Shared {
             .in_time(self.response_timeout, answering)
             .await
             .ok_or(OriginFailure::ResponseTimeout)??;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            finish(&mut response);
+        match response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            true if !upgrades => return Err(OriginFailure::InvalidResponse),
+            true => {}
+            false => finish(&mut response),
         }
         Ok(response)
     }

@@ -54,6 +54,9 @@ const FORBIDDEN: [&str; 22] = [
 ///
 /// The settings have CloudFront's names and defaults. [`cloudfront`](Self::cloudfront) has their ranges checked, too.
 ///
+/// What a viewer says of itself, such as `X-Real-IP` and `X-Forwarded-Proto`, goes on as it is, as behind any proxy; CloudFront's
+/// [policies](crate::CachePolicy) take it out of what may be cached.
+///
 /// ```
 /// use frontage::origin::Origin;
 /// use std::time::Duration;
@@ -162,7 +165,9 @@ impl Origin {
     ///
     /// When it isn't `http://HOST[:PORT][/PATH]` or the same with `https`.
     pub fn url(url: &str) -> Result<Self, ConfigError> {
-        let error = || ConfigError::new("url", url, "http://HOST[:PORT][/PATH], or https");
+        // What stands before an `@` may be a password.
+        let shown = url.rsplit('@').next().unwrap_or_default();
+        let error = || ConfigError::new("url", shown, "http://HOST[:PORT][/PATH], or https");
         let uri: Uri = url.parse().map_err(|_| error())?;
         let authority = uri.authority().ok_or_else(error)?;
         if uri.query().is_some() || authority.as_str().contains('@') {
@@ -190,9 +195,12 @@ impl Origin {
 
     /// A bucket of Amazon S3, by its REST endpoint: the viewer's protocol is mirrored (with access control that signs always, it is
     /// HTTPS), cookies and the viewer's `Host` stay here.
+    ///
+    /// A bucket with a dot in its name has no certificate at this endpoint: by HTTPS it fails with [`OriginFailure::Tls`](super::OriginFailure::Tls).
     #[must_use]
     pub fn s3(bucket: &str, region: &str) -> Self {
-        let host = format!("{bucket}.s3.{region}.amazonaws.com");
+        let china = if region.starts_with("cn-") { ".cn" } else { "" };
+        let host = format!("{bucket}.s3.{region}.amazonaws.com{china}");
         let origin = Self::new(At::Host(host.into()), OriginProtocolPolicy::MatchViewer);
         Self {
             cookies: false,
@@ -363,7 +371,8 @@ impl Origin {
         self
     }
 
-    /// How long the origin may send nothing: before its answer begins, and between its parts (`OriginReadTimeout`). Default: 30 s.
+    /// How long the origin may send nothing: before its answer begins, and between its parts (`OriginReadTimeout`). Over HTTP/2 the
+    /// head is one part. Default: 30 s.
     #[must_use]
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
@@ -385,15 +394,15 @@ impl Origin {
         self
     }
 
-    /// How long a WebSocket may be still. Default: 10 minutes.
+    /// How long the origin of a WebSocket may send nothing, whatever the viewer sends. Default: 10 minutes.
     #[must_use]
     pub fn websocket_idle_timeout(mut self, timeout: Duration) -> Self {
         self.websocket_idle_timeout = timeout;
         self
     }
 
-    /// How long the head of a response may be, in bytes: names and values, and four for each field. At most 64 KiB are read. A longer one
-    /// is a 502. Default: 32 KiB.
+    /// How long the head of a response may be, in bytes: names and values, and four for each field. At most 64 KiB are read, and at most
+    /// 100 fields over HTTP/1.1. A longer one is a 502. Default: 32 KiB.
     #[must_use]
     pub fn max_response_head(mut self, bytes: usize) -> Self {
         self.max_response_head = bytes;

@@ -47,9 +47,10 @@ pub(super) fn connect(
 async fn exchange(viewer: Upgraded, origin: Upgraded, idle: Duration) {
     let (from_viewer, to_viewer) = split(TokioIo::new(viewer));
     let (from_origin, to_origin) = split(TokioIo::new(origin));
-    let progress = Progress::new();
+    // CloudFront waits for the origin's bytes.
+    let (progress, unseen) = (Progress::new(), Progress::unseen());
     let both = try_join(
-        carry(from_viewer, to_origin, &progress),
+        carry(from_viewer, to_origin, &unseen),
         carry(from_origin, to_viewer, &progress),
     );
     match progress.in_time(idle, both).await {

@@ -52,7 +52,7 @@ impl RequestBody {
     pub(super) fn empty() -> Self {
         Self {
             body: None,
-            progress: Progress(None),
+            progress: Progress::unseen(),
             left: None,
         }
     }
@@ -209,6 +209,11 @@ pub(super) struct Progress(Option<Arc<(Instant, AtomicU64)>>);
 impl Progress {
     pub(super) fn new() -> Self {
         Self(Some(Arc::new((Instant::now(), AtomicU64::new(0)))))
+    }
+
+    /// Of what doesn't count.
+    pub(super) fn unseen() -> Self {
+        Self(None)
     }
 
     pub(super) fn made(&self) {

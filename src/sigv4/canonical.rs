@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 /// The hash of no payload, as a request without a body has it.
 pub const EMPTY_PAYLOAD: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -31,7 +32,7 @@ pub enum PathEncoding {
 /// `Debug` shows the names only: the text holds the session token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CanonicalRequest {
-    text: Vec<u8>,
+    text: Zeroizing<Vec<u8>>,
     signed_headers: String,
 }
 
@@ -67,7 +68,7 @@ impl CanonicalRequest {
 
         let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
         let signed_headers = names.join(";");
-        let mut text = Vec::new();
+        let mut text = Zeroizing::new(Vec::new());
         text.extend_from_slice(parts.method.as_str().as_bytes());
         text.push(b'\n');
         text.extend_from_slice(canonical_path(parts.uri.path(), path).as_bytes());

@@ -236,15 +236,13 @@ async fn a_chain_goes_to_its_end_and_the_outermost_says_who_answered() {
 async fn the_body_says_its_length_and_its_end() {
     let look = tower::service_fn(|request: Request<OptionalBody<ViewerBody>>| async move {
         let (is_end, hint) = (request.body().is_end_stream(), request.body().size_hint());
-        let looks = format!("{is_end} {:?} {:?}", hint.exact(), request.body());
+        let is_there = request.into_body().into_inner().is_some();
+        let looks = format!("{is_end} {:?} {is_there}", hint.exact());
         let response = Response::builder().status(503).body(full(looks));
         Ok::<_, Broken>(response.unwrap())
     });
     let service = FailoverLayer::new(look, criteria([503])).layer(look);
-    for (body, expected) in [
-        ("body", "false Some(4) OptionalBody(\"viewer\")"),
-        ("", "true Some(0) OptionalBody(\"empty\")"),
-    ] {
+    for (body, expected) in [("body", "false Some(4) true"), ("", "true Some(0) false")] {
         let response = within(service.clone().oneshot(request("GET", body)))
             .await
             .unwrap();

@@ -39,6 +39,26 @@ async fn connections_are_kept_and_one_that_died_meanwhile_is_replaced_for_what_m
 }
 
 #[tokio::test]
+async fn what_was_answered_in_part_is_not_asked_again() {
+    let server = serve(|number, mut peer| async move {
+        peer.head().await;
+        peer.send(OK).await;
+        peer.head().await;
+        if number == 0 {
+            return peer.send("HTTP/1.1 200 OK\r\ncontent-le").await;
+        }
+        peer.send(OK).await;
+        peer.head().await;
+    })
+    .await;
+    let service = origin(&server.url()).build().unwrap();
+    assert_eq!(text(ask(&service, get("/")).await).await.unwrap(), "ok");
+    let cut = ask(&service, request("DELETE", "/", &[])).await;
+    assert_eq!(failure(&cut), Some(OriginFailure::Closed));
+    assert_eq!(server.seen.heads().len(), 2);
+}
+
+#[tokio::test]
 async fn a_connection_serves_one_request_after_the_other() {
     let server = serve(|_, peer| peer.answer_all(OK)).await;
     let service = origin(&server.url()).build().unwrap();
@@ -164,6 +184,87 @@ async fn a_connection_is_kept_for_so_long_after_its_last_use() {
         assert_eq!(text(ask(&service, get("/")).await).await.unwrap(), "ok");
         assert_eq!(dialled.load(Ordering::SeqCst), connections);
         tokio::time::sleep(idle * MILLIS).await;
+    }
+}
+
+/// One that was begun for another request, and ends before it served any, is replaced as those are that have served.
+#[tokio::test]
+async fn a_kept_connection_that_never_served_is_replaced_too() {
+    let server = serve(|number, mut peer: Peer<TcpStream>| async move {
+        if number == 1 {
+            // When it is asked.
+            peer.head().await;
+            return;
+        }
+        peer.answer_all(OK).await;
+    })
+    .await;
+    let (address, dialled) = (server.address, Arc::new(AtomicUsize::new(0)));
+    let allowed = Arc::new(Notify::new());
+    let connector = tower::service_fn({
+        let (dialled, allowed) = (dialled.clone(), allowed.clone());
+        move |_: http::Uri| {
+            let (dialled, allowed) = (dialled.clone(), allowed.clone());
+            async move {
+                if dialled.fetch_add(1, Ordering::SeqCst) == 1 {
+                    allowed.notified().await;
+                }
+                TcpStream::connect(address).await.map(TokioIo::new)
+            }
+        }
+    });
+    let service = Origin::connector("www.example.com", connector)
+        .build()
+        .unwrap();
+    let first = ask(&service, get("/")).await;
+    let second = tokio::spawn({
+        let service = service.clone();
+        async move { text(ask(&service, get("/")).await).await.unwrap() }
+    });
+    while dialled.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    text(first).await.unwrap();
+    second.await.unwrap();
+    allowed.notify_one();
+    while server.seen.connections() < 2 {
+        tokio::time::sleep(MILLIS).await;
+    }
+    tokio::time::sleep(50 * MILLIS).await;
+    assert_eq!(text(ask(&service, get("/")).await).await.unwrap(), "ok");
+    assert_eq!(server.seen.connections(), 3);
+}
+
+#[test]
+fn idle_connections_are_closed_by_another_runtime_where_the_first_ended() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    };
+    let servers = runtime();
+    let server = servers.block_on(serve(|_, peer| peer.answer_all(OK)));
+    let service = origin(&server.url())
+        .keep_alive_timeout(200 * MILLIS)
+        .build()
+        .unwrap();
+    for connections in 1..=2 {
+        let mine = runtime();
+        let answer = mine.block_on(async { text(ask(&service, get("/")).await).await });
+        assert_eq!(answer.unwrap(), "ok");
+        assert_eq!(server.seen.connections(), connections);
+        if connections == 2 {
+            mine.block_on(async {
+                let closed = async {
+                    while server.seen.open() > 0 {
+                        tokio::time::sleep(10 * MILLIS).await;
+                    }
+                };
+                let limit = Duration::from_secs(5);
+                tokio::time::timeout(limit, closed)
+                    .await
+                    .expect("it stays open");
+            });
+        }
     }
 }
 

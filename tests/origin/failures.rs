@@ -382,3 +382,39 @@ async fn an_origin_may_ask_for_a_body_once() {
         assert_eq!(failure(&ask(&service, upload).await), expected);
     }
 }
+
+#[tokio::test]
+async fn a_head_that_comes_in_pieces_is_in_time_as_long_as_they_come() {
+    let server = serve(|_, mut peer| async move {
+        peer.head().await;
+        for piece in [
+            "HTTP/1.1 200 OK\r\n",
+            "x-a: b\r\n",
+            "x-c: d\r\n",
+            "content-length: 2\r\n",
+            "\r\nok",
+        ] {
+            tokio::time::sleep(200 * MILLIS).await;
+            peer.send(piece).await;
+        }
+        peer.head().await;
+    })
+    .await;
+    let service = origin(&server.url())
+        .response_timeout(600 * MILLIS)
+        .build()
+        .unwrap();
+    assert_eq!(text(ask(&service, get("/")).await).await.unwrap(), "ok");
+    assert_eq!(server.seen.heads().len(), 1);
+}
+
+#[tokio::test]
+async fn a_service_that_changes_the_protocol_unasked_is_a_502() {
+    let changes = tower::service_fn(|_: Request<frontage::origin::RequestBody>| async {
+        let response = Response::builder().status(101).header("upgrade", "x");
+        Ok::<_, std::convert::Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
+    });
+    let service = Origin::service(changes).build().unwrap();
+    let response = ask(&service, get("/")).await;
+    assert_eq!(failure(&response), Some(OriginFailure::InvalidResponse));
+}

@@ -11,7 +11,7 @@ use hyper_util::{
 use std::{
     convert::Infallible,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -180,4 +180,96 @@ async fn an_origin_that_nobody_reaches_fails_all_who_wait_for_the_connection_at_
     for response in futures_util::future::join_all(asking).await {
         assert_eq!(failure(&response), Some(OriginFailure::Connect));
     }
+}
+
+/// Serves HTTP/2: the first connection does as `first` says with its second request, all others are answered. Says how many
+/// requests each connection had.
+async fn serve_streams(
+    first: fn(h2::server::SendResponse<Bytes>),
+) -> (String, Arc<Mutex<Vec<usize>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let requests: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let seen = requests.clone();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let number = seen.lock().unwrap().len();
+            seen.lock().unwrap().push(0);
+            let seen = seen.clone();
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_request, mut respond))) = connection.accept().await {
+                    seen.lock().unwrap()[number] += 1;
+                    if number == 0 && seen.lock().unwrap()[0] == 2 {
+                        first(respond);
+                    } else {
+                        respond.send_response(Response::new(()), true).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    (url, requests)
+}
+
+#[tokio::test]
+async fn what_the_origin_has_seen_is_not_sent_again() {
+    for method in ["GET", "DELETE"] {
+        let (url, requests) =
+            serve_streams(|mut respond| respond.send_reset(h2::Reason::INTERNAL_ERROR)).await;
+        let service = origin(&url).http2(true).build().unwrap();
+        assert_eq!(ask(&service, get("/")).await.status(), 200);
+        let reset = ask(&service, request(method, "/", &[])).await;
+        assert_eq!(failure(&reset), Some(OriginFailure::Closed));
+        assert_eq!(ask(&service, get("/")).await.status(), 200);
+        assert_eq!(
+            *requests.lock().unwrap(),
+            [3],
+            "the connection is still good"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_the_origin_refused_to_process_is_sent_once_more() {
+    let (url, requests) =
+        serve_streams(|mut respond| respond.send_reset(h2::Reason::REFUSED_STREAM)).await;
+    let service = origin(&url).http2(true).build().unwrap();
+    for _ in 0..2 {
+        assert_eq!(
+            ask(&service, request("DELETE", "/", &[])).await.status(),
+            200
+        );
+    }
+    assert_eq!(*requests.lock().unwrap(), [2, 1]);
+}
+
+#[tokio::test]
+async fn a_viewer_that_leaves_while_it_opens_leaves_the_connection_to_the_next() {
+    let (url, _) = serve().await;
+    let address = url.strip_prefix("http://").unwrap().to_owned();
+    let dialled = Arc::new(AtomicUsize::new(0));
+    let count = dialled.clone();
+    let connector = tower::service_fn(move |_: http::Uri| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let address = address.clone();
+        async move {
+            tokio::time::sleep(200 * MILLIS).await;
+            tokio::net::TcpStream::connect(address)
+                .await
+                .map(TokioIo::new)
+        }
+    });
+    let service = Origin::connector("www.example.com", connector)
+        .http2(true)
+        .connection_timeout(500 * MILLIS)
+        .connection_attempts(1)
+        .build()
+        .unwrap();
+    let left = tokio::time::timeout(50 * MILLIS, ask(&service, get("/"))).await;
+    assert!(left.is_err());
+    tokio::time::sleep(600 * MILLIS).await;
+    assert_eq!(ask(&service, get("/")).await.status(), 200);
+    assert_eq!(dialled.load(Ordering::SeqCst), 1);
 }

@@ -17,12 +17,18 @@ use tokio::{
 #[derive(Clone, Default)]
 pub(crate) struct Seen {
     connections: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Seen {
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many connections are not done with.
+    pub(crate) fn open(&self) -> usize {
+        self.connections() - self.ended.load(Ordering::SeqCst)
     }
 
     pub(crate) fn heads(&self) -> Vec<String> {
@@ -58,7 +64,12 @@ where
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let number = seen.connections.fetch_add(1, Ordering::SeqCst);
-            tokio::spawn(serve(number, Peer::new(stream, seen.clone())));
+            let serving = serve(number, Peer::new(stream, seen.clone()));
+            let ended = seen.ended.clone();
+            tokio::spawn(async move {
+                serving.await;
+                ended.fetch_add(1, Ordering::SeqCst);
+            });
         }
     });
     server

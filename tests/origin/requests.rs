@@ -422,3 +422,23 @@ async fn a_body_that_isnt_there_though_its_length_is_said_is_a_400() {
     assert_eq!(failure(&response), Some(OriginFailure::RequestBody));
     assert_eq!(server.seen.connections(), 0);
 }
+
+#[tokio::test]
+async fn the_cookies_of_http2_are_one_line_for_http1() {
+    let server = serve(|_, peer| peer.answer_all(OK)).await;
+    let service = origin(&server.url()).build().unwrap();
+    ask(
+        &service,
+        request("GET", "/", &[("cookie", "a=1"), ("cookie", "b=2")]),
+    )
+    .await;
+    let head = server.seen.heads().remove(0);
+    assert!(head.contains("\r\ncookie: a=1; b=2\r\n"), "{head}");
+    assert_eq!(head.matches("cookie").count(), 1);
+}
+
+#[test]
+fn a_url_with_a_password_is_refused_without_showing_it() {
+    let error = Origin::url("http://user:hush@a/").unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hush"));
+}

@@ -128,3 +128,20 @@ async fn no_default_provider_is_asked_for() {
     assert_eq!(text(response).await.unwrap(), "ok");
     assert!(rustls::crypto::CryptoProvider::get_default().is_none());
 }
+
+#[tokio::test]
+async fn a_handshake_that_is_cut_off_is_a_502_of_tls() {
+    for reset in [false, true] {
+        let server = super::raw::serve(move |_, mut peer| async move {
+            let _hello = tokio::io::AsyncReadExt::read(&mut peer.stream, &mut [0; 4096]).await;
+            if reset {
+                peer.reset();
+            }
+        })
+        .await;
+        let url = format!("https://localhost:{}", server.address.port());
+        let service = origin(&url).tls_config(config(&[])).build().unwrap();
+        let response = ask(&service, get("/")).await;
+        assert_eq!(failure(&response), Some(OriginFailure::Tls), "{reset}");
+    }
+}

@@ -93,25 +93,37 @@ async fn a_websocket_that_is_still_for_too_long_is_closed() {
 }
 
 #[tokio::test]
-async fn a_websocket_is_not_still_while_one_side_speaks() {
-    let server = serve(|_, mut peer| async move {
-        peer.head().await;
-        peer.send(ACCEPTED).await;
-        let came = peer.body(10).await;
-        peer.send(came).await;
-    })
-    .await;
-    let origin = origin(&server.url()).websocket_idle_timeout(400 * MILLIS);
-    let mut viewer = viewer(origin.build().unwrap()).await;
-    viewer.write_all(OPENING.as_bytes()).await.unwrap();
-    head(&mut viewer).await;
-    for _ in 0..10 {
-        tokio::time::sleep(100 * MILLIS).await;
-        viewer.write_all(b"a").await.unwrap();
+async fn a_websocket_is_still_when_its_origin_is_whatever_the_viewer_says() {
+    for origin_speaks in [true, false] {
+        let server = serve(move |_, mut peer| async move {
+            peer.head().await;
+            peer.send(ACCEPTED).await;
+            for _ in 0..10 {
+                tokio::time::sleep(100 * MILLIS).await;
+                if origin_speaks {
+                    peer.send("a").await;
+                }
+            }
+        })
+        .await;
+        let origin = origin(&server.url()).websocket_idle_timeout(400 * MILLIS);
+        let mut viewer = viewer(origin.build().unwrap()).await;
+        viewer.write_all(OPENING.as_bytes()).await.unwrap();
+        head(&mut viewer).await;
+        let (mut read, mut write) = viewer.split();
+        let speak = async {
+            for _ in 0..10 {
+                tokio::time::sleep(100 * MILLIS).await;
+                if origin_speaks || write.write_all(b"a").await.is_err() {
+                    return;
+                }
+            }
+        };
+        let mut came = Vec::new();
+        let (_, _closed) = tokio::join!(speak, read.read_to_end(&mut came));
+        let expected = if origin_speaks { "aaaaaaaaaa" } else { "" };
+        assert_eq!(String::from_utf8(came).unwrap(), expected);
     }
-    let mut came = String::new();
-    viewer.read_to_string(&mut came).await.unwrap();
-    assert_eq!(came, "aaaaaaaaaa");
 }
 
 #[tokio::test]

@@ -1,22 +1,29 @@
-//! The `reverse_proxy` example, in a process of its own.
+//! The examples, as programs.
 
-use std::{net::SocketAddr, path::PathBuf, process::Stdio};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
-/// The example's binary, beside this test's: `<target>/<profile>/examples`.
+use std::path::PathBuf;
+use tokio::process::Command;
+
+/// The binary of an example, beside this test's: `<target>/<profile>/examples`.
 ///
 /// `cargo test` builds examples as tests where their manifest says `test = true`, and then not as binaries. So it is built here,
 /// which takes no time where it is there and up to date.
-async fn binary() -> PathBuf {
+pub(crate) async fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let binary = profile.join("examples/reverse_proxy");
+    let binary = profile.join("examples").join(name);
     if let Some(cargo) = std::env::var_os("CARGO") {
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--example", "reverse_proxy"]);
+        build.args(["build", "--quiet", "--example", name]);
+        // What cargo says to a test of its package. Ring is built anew where it isn't what it was.
+        let of_package = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        for name in of_package {
+            build.env_remove(name);
+        }
         build.arg("--target-dir").arg(profile.parent().unwrap());
         if profile.ends_with("release") {
             build.arg("--release");
@@ -29,26 +36,8 @@ async fn binary() -> PathBuf {
     }
     assert!(
         binary.exists(),
-        "{} is missing: cargo build --example reverse_proxy",
+        "{} is missing: cargo build --example {name}",
         binary.display()
     );
     binary
-}
-
-/// Starts it with these arguments, and an address of its own. It ends when it is dropped.
-pub(crate) async fn start(arguments: &[&str]) -> (Child, SocketAddr) {
-    let mut process = Command::new(binary().await)
-        .args(["--listen", "127.0.0.1:0"])
-        .args(arguments)
-        .env_remove("RUST_LOG")
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut output = BufReader::new(process.stdout.as_mut().unwrap());
-    output.read_line(&mut line).await.unwrap();
-    let address = line.trim().strip_prefix("listening on http://").unwrap();
-    let address = address.parse().unwrap();
-    (process, address)
 }

@@ -7,50 +7,15 @@
     reason = "a test fails by it"
 )]
 
-use super::support::within;
-use std::{net::SocketAddr, path::PathBuf, process::Stdio};
+#[path = "example.rs"]
+mod example;
+
+use std::{net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     sync::OnceCell,
 };
-
-/// The example's binary, beside this test's: `<target>/<profile>/examples`.
-///
-/// `cargo test` builds examples as tests where their manifest says `test = true`, and then not as binaries. So it is built here,
-/// which takes no time where it is there and up to date.
-async fn binary() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let binary = profile.join("examples/reverse_proxy");
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--example", "reverse_proxy"]);
-        // What cargo says to a test of its package. Ring is built anew where it isn't what it was.
-        let of_package = std::env::vars_os().map(|(name, _)| name).filter(|name| {
-            let name = name.to_string_lossy();
-            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
-        });
-        for name in of_package {
-            build.env_remove(name);
-        }
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        if cfg!(feature = "axum") {
-            build.args(["--features", "axum"]);
-        }
-        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().await;
-        assert!(built.unwrap().success(), "the example did not build");
-    }
-    assert!(
-        binary.exists(),
-        "{} is missing: cargo build --example reverse_proxy",
-        binary.display()
-    );
-    binary
-}
 
 /// The proxy, which ends when this is dropped.
 pub(crate) struct Process {
@@ -61,11 +26,18 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it in front of an origin, on a port of its own choice.
     pub(crate) async fn start(origin: SocketAddr, arguments: &[&str]) -> Self {
+        let origin = format!("http://{origin}");
+        Self::run(&[&["--origin", &origin], arguments].concat()).await
+    }
+
+    /// Starts it with these arguments, on a port of its own choice.
+    pub(crate) async fn run(arguments: &[&str]) -> Self {
         static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-        let binary = BINARY.get_or_init(binary).await;
+        let binary = BINARY
+            .get_or_init(|| example::binary("reverse_proxy"))
+            .await;
         let mut child = Command::new(binary)
             .args(["--listen", "127.0.0.1:0"])
-            .args(["--origin", &format!("http://{origin}")])
             .args(arguments)
             .env_remove("RUST_LOG")
             .stdout(Stdio::piped())
@@ -74,7 +46,9 @@ impl Process {
             .unwrap();
         let mut line = String::new();
         let mut output = BufReader::new(child.stdout.as_mut().unwrap());
-        within(output.read_line(&mut line)).await.unwrap();
+        let reading = output.read_line(&mut line);
+        let read = tokio::time::timeout(Duration::from_secs(60), reading).await;
+        read.expect("it doesn't start").unwrap();
         let address = line.trim().strip_prefix("listening on http://").unwrap();
         let address = address.parse().unwrap();
         Self { child, address }

@@ -1,9 +1,8 @@
 //! How an origin is reached: the attempts, the time for each, and what became of them.
 
 use crate::{error::BoxError, origin::OriginFailure};
-use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use http::{Uri, uri::Scheme};
+use hyper::rt::{Read, Write};
 use hyper_util::{
     client::legacy::connect::{
         HttpConnector,
@@ -11,6 +10,7 @@ use hyper_util::{
     },
     rt::TokioIo,
 };
+use rustls::pki_types::ServerName;
 use std::{
     error::Error,
     fmt,
@@ -22,7 +22,11 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::net::{TcpStream, UnixStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower_service::Service;
 
 /// Connections read in pieces of at most this, and so long may a head be.
@@ -48,36 +52,67 @@ pub(super) struct Connector {
 
 #[derive(Clone)]
 pub(super) enum Way {
-    Network(HttpsConnector<HttpConnector<Resolver>>),
+    Network(Network),
     Unix(Arc<Path>),
     Given(Arc<dyn Dial>),
 }
 
-impl Way {
-    pub(super) fn network(mut tls: rustls::ClientConfig, http2: bool) -> Self {
-        // It is set here, and asked to be empty.
-        tls.alpn_protocols.clear();
-        let mut http = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        let builder = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http();
-        Self::Network(match http2 {
-            true => builder.enable_http2().wrap_connector(http),
-            false => builder.enable_http1().wrap_connector(http),
-        })
+/// TCP, and TLS over it.
+#[derive(Clone)]
+pub(super) struct Network {
+    tcp: HttpConnector<Resolver>,
+    tls: TlsConnector,
+}
+
+impl Network {
+    pub(super) fn new(mut tls: rustls::ClientConfig, http2: bool) -> Self {
+        tls.alpn_protocols = match http2 {
+            true => vec![b"h2".to_vec()],
+            false => Vec::new(),
+        };
+        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        Self {
+            tcp,
+            tls: TlsConnector::from(Arc::new(tls)),
+        }
     }
 
-    async fn connect(&mut self, uri: Uri) -> Result<Io, BoxError> {
-        Ok(match self {
-            Self::Network(network) => {
-                std::future::poll_fn(|cx| network.poll_ready(cx)).await?;
-                Io::Network(Box::new(network.call(uri).await?))
-            }
-            Self::Unix(path) => Io::Unix(TokioIo::new(UnixStream::connect(path).await?)),
-            Self::Given(dial) => Io::Given(dial.dial(uri).await?),
-        })
+    async fn connect(&mut self, uri: Uri) -> Result<Io, ConnectError> {
+        let is_https = uri.scheme() == Some(&Scheme::HTTPS);
+        let host = uri.host().unwrap_or_default();
+        // An IPv6 address.
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned());
+        let connecting = async {
+            std::future::poll_fn(|cx| self.tcp.poll_ready(cx)).await?;
+            self.tcp.call(uri).await
+        };
+        let tcp = connecting.await.map_err(ConnectError::of)?;
+        if !is_https {
+            return Ok(Io::Tcp(tcp.into_inner()));
+        }
+        let name = name.map_err(ConnectError::tls)?;
+        let tls = self.tls.connect(name, tcp.into_inner());
+        let tls = tls.await.map_err(ConnectError::tls)?;
+        Ok(Io::Tls(Box::new(tls)))
+    }
+}
+
+impl Way {
+    async fn connect(&mut self, uri: Uri) -> Result<Io, ConnectError> {
+        match self {
+            Self::Network(network) => network.connect(uri).await,
+            Self::Unix(path) => match UnixStream::connect(path).await {
+                Ok(stream) => Ok(Io::Unix(stream)),
+                Err(error) => Err(ConnectError::of(error)),
+            },
+            Self::Given(dial) => match dial.dial(uri).await {
+                Ok(given) => Ok(Io::Given(TokioIo::new(given))),
+                Err(error) => Err(ConnectError::of(error)),
+            },
+        }
     }
 }
 
@@ -88,7 +123,7 @@ impl Connector {
             let connecting = self.way.connect(self.uri.clone());
             let error = match tokio::time::timeout(self.timeout, connecting).await {
                 Ok(Ok(io)) => return Ok(io),
-                Ok(Err(source)) => ConnectError::of(source),
+                Ok(Err(error)) => error,
                 Err(elapsed) => ConnectError {
                     failure: OriginFailure::ConnectTimeout,
                     source: elapsed.into(),
@@ -116,7 +151,16 @@ struct ConnectError {
 }
 
 impl ConnectError {
-    fn of(source: BoxError) -> Self {
+    /// Whatever breaks off a handshake, an end of the connection, too.
+    fn tls(source: impl Into<BoxError>) -> Self {
+        Self {
+            failure: OriginFailure::Tls,
+            source: source.into(),
+        }
+    }
+
+    fn of(source: impl Into<BoxError>) -> Self {
+        let source = source.into();
         let mut failure = OriginFailure::Connect;
         let mut cause: Option<&(dyn Error + 'static)> = Some(&*source);
         while let Some(error) = cause {
@@ -222,61 +266,55 @@ where
 
 /// A connection to an origin.
 pub(super) enum Io {
-    Network(Box<MaybeHttpsStream<TokioIo<TcpStream>>>),
-    Unix(TokioIo<UnixStream>),
-    Given(Box<dyn GivenIo>),
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
+    Given(TokioIo<Box<dyn GivenIo>>),
 }
 
 /// Calls a method of whatever connection it is.
 macro_rules! io {
     ($self:ident, $io:ident => $call:expr) => {
         match $self.get_mut() {
-            Io::Network(io) => {
-                let $io = Pin::new(&mut **io);
-                $call
-            }
-            Io::Unix(io) => {
-                let $io = Pin::new(io);
-                $call
-            }
-            Io::Given(io) => {
-                let $io = Pin::new(&mut **io);
-                $call
-            }
+            Io::Tcp($io) => $call,
+            Io::Tls($io) => $call,
+            Io::Unix($io) => $call,
+            Io::Given($io) => $call,
         }
     };
 }
 
-impl Read for Io {
+impl AsyncRead for Io {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        io!(self, io => io.poll_read(cx, buffer))
+        io!(self, io => Pin::new(io).poll_read(cx, buffer))
     }
 }
 
-impl Write for Io {
+impl AsyncWrite for Io {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        io!(self, io => io.poll_write(cx, bytes))
+        io!(self, io => Pin::new(io).poll_write(cx, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        io!(self, io => io.poll_flush(cx))
+        io!(self, io => Pin::new(io).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        io!(self, io => io.poll_shutdown(cx))
+        io!(self, io => Pin::new(io).poll_shutdown(cx))
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Io::Network(io) => io.is_write_vectored(),
+            Io::Tcp(io) => io.is_write_vectored(),
+            Io::Tls(io) => io.is_write_vectored(),
             Io::Unix(io) => io.is_write_vectored(),
             Io::Given(io) => io.is_write_vectored(),
         }
@@ -287,6 +325,6 @@ impl Write for Io {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        io!(self, io => io.poll_write_vectored(cx, slices))
+        io!(self, io => Pin::new(io).poll_write_vectored(cx, slices))
     }
 }

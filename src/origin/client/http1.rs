@@ -1,6 +1,7 @@
 //! Connections of HTTP/1.1: each carries one request at a time, and is kept for the next.
 
 use super::{
+    arrivals::{Arrivals, Counted},
     connect::{Connecting, Connector, READ_BUFFER},
     failed::{Failed, failure},
 };
@@ -12,6 +13,7 @@ use crate::origin::{
 use futures_util::future::{Either, select};
 use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
@@ -38,11 +40,11 @@ struct State {
     /// In the order in which they were kept.
     idle: VecDeque<Idle>,
     /// Those that connect, and take one that becomes idle before.
-    waiters: VecDeque<oneshot::Sender<Box<Connection>>>,
+    waiters: VecDeque<oneshot::Sender<Lease>>,
     /// So many waiters are looked through for those that have left.
     many_waiters: usize,
     /// A task closes those that are idle for too long.
-    closing: bool,
+    is_closing: bool,
 }
 
 struct Idle {
@@ -54,8 +56,9 @@ struct Idle {
 struct Connection {
     sender: http1::SendRequest<RequestBody>,
     timer: Timer,
-    /// It has answered before.
-    used: bool,
+    arrivals: Arrivals,
+    /// It has lain idle: it may have ended meanwhile.
+    kept: bool,
 }
 
 /// A connection whose answer is being read; then it is kept for the next.
@@ -63,6 +66,14 @@ pub(in crate::origin) struct Lease {
     pub(in crate::origin) timer: Timer,
     connection: Option<Box<Connection>>,
     pool: Arc<Http1>,
+}
+
+impl Lease {
+    fn into_connection(mut self) -> Option<Box<Connection>> {
+        let mut connection = self.connection.take()?;
+        connection.timer = mem::take(&mut self.timer);
+        Some(connection)
+    }
 }
 
 impl Drop for Lease {
@@ -118,21 +129,19 @@ impl Http1 {
             Err(waiting) => waiting,
         };
         match select(self.open(), waiting).await {
-            Either::Left((opened, mut waiting)) => {
-                waiting.close();
-                if let Ok(connection) = waiting.try_recv() {
-                    self.put(connection);
-                }
-                opened
-            }
-            Either::Right((Ok(kept), opening)) => {
+            // One that is handed over just now is kept when it is dropped.
+            Either::Left((opened, _)) => opened,
+            Either::Right((Ok(lease), opening)) => {
                 let pool = self.clone();
                 tokio::spawn(async move {
                     if let Ok(connection) = opening.await {
                         pool.put(connection);
                     }
                 });
-                Ok(kept)
+                match lease.into_connection() {
+                    Some(connection) => Ok(connection),
+                    None => self.open().await,
+                }
             }
             Either::Right((Err(_dropped), opening)) => opening.await,
         }
@@ -141,7 +150,11 @@ impl Http1 {
     fn open(&self) -> Opening {
         let connector = self.connector.clone();
         Box::pin(async move {
-            let io = connector.connect().await?;
+            let arrivals = Arrivals::new();
+            let io = TokioIo::new(Counted {
+                io: connector.connect().await?,
+                arrivals: arrivals.clone(),
+            });
             let (sender, connection) = http1::Builder::new()
                 .max_buf_size(READ_BUFFER)
                 .handshake(io)
@@ -155,7 +168,8 @@ impl Http1 {
             Ok(Box::new(Connection {
                 sender,
                 timer: Timer::default(),
-                used: false,
+                arrivals,
+                kept: false,
             }))
         })
     }
@@ -170,7 +184,7 @@ impl Http1 {
         None
     }
 
-    fn take_or_wait(&self) -> Result<Box<Connection>, oneshot::Receiver<Box<Connection>>> {
+    fn take_or_wait(&self) -> Result<Box<Connection>, oneshot::Receiver<Lease>> {
         let mut state = self.state.lock();
         if let Some(connection) = self.take(&mut state) {
             return Ok(connection);
@@ -205,28 +219,40 @@ impl Http1 {
     }
 
     fn put(self: &Arc<Self>, mut connection: Box<Connection>) {
+        connection.kept = true;
         let mut state = self.state.lock();
         while let Some(waiter) = state.waiters.pop_front() {
-            match waiter.send(connection) {
-                Ok(()) => return,
-                Err(returned) => connection = returned,
+            let lease = Lease {
+                timer: mem::take(&mut connection.timer),
+                connection: Some(connection),
+                pool: self.clone(),
+            };
+            match waiter.send(lease).map_err(Lease::into_connection) {
+                Err(Some(returned)) => connection = returned,
+                Ok(()) | Err(None) => return,
             }
         }
         let since = Instant::now();
         state.idle.push_back(Idle { connection, since });
-        if !state.closing
+        if !state.is_closing
             && let Ok(runtime) = Handle::try_current()
         {
-            state.closing = true;
-            runtime.spawn(Self::close_idle(Arc::downgrade(self), self.keep_alive));
+            state.is_closing = true;
+            let closing = Closing(Arc::downgrade(self));
+            runtime.spawn(closing.run(self.keep_alive));
         }
     }
+}
 
-    async fn close_idle(pool: Weak<Self>, keep_alive: Duration) {
+/// The task that closes those that are idle for too long. It may end with its runtime: then another does that.
+struct Closing(Weak<Http1>);
+
+impl Closing {
+    async fn run(mut self, keep_alive: Duration) {
         let mut until = later(Instant::now(), keep_alive);
         loop {
             tokio::time::sleep_until(until).await;
-            let Some(pool) = pool.upgrade() else {
+            let Some(pool) = self.0.upgrade() else {
                 return;
             };
             let mut state = pool.state.lock();
@@ -235,14 +261,22 @@ impl Http1 {
             let over = state.idle.drain(..fresh).collect::<Vec<_>>();
             match state.idle.front() {
                 Some(oldest) => until = later(oldest.since, keep_alive),
-                None => state.closing = false,
+                None => {
+                    state.is_closing = false;
+                    self.0 = Weak::new();
+                    return;
+                }
             }
-            let is_done = !state.closing;
             drop(state);
             drop(over);
-            if is_done {
-                return;
-            }
+        }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.state.lock().is_closing = false;
         }
     }
 }
@@ -261,7 +295,8 @@ impl Connection {
         request: &mut Request<RequestBody>,
         timeout: Duration,
     ) -> Result<(Response<Incoming>, Option<Box<Self>>), Failed> {
-        let progress = request.body().progress();
+        let (sent, arrived) = (request.body().progress(), self.arrivals.clone());
+        let before = arrived.count();
         let mut since = Instant::now();
         let mut answering = pin!(self.sender.try_send_request(mem::take(request)));
         let came = poll_fn(|cx| {
@@ -273,14 +308,14 @@ impl Connection {
             }
             loop {
                 ready!(self.timer.poll_until(cx, later(since, timeout)));
-                match progress.last().filter(|moved| *moved > since) {
-                    Some(moved) => since = moved,
-                    None => return Poll::Ready(Came::Late),
+                match sent.last().max(arrived.progress.last()) {
+                    Some(moved) if moved > since => since = moved,
+                    _ => return Poll::Ready(Came::Late),
                 }
             }
         });
         let came = came.await;
-        let on_used = self.used;
+        let was_kept = self.kept;
         let (answered, connection) = match came {
             Came::Answer(answered) => (answered, Some(self)),
             Came::Late => return Err(OriginFailure::ResponseTimeout.into()),
@@ -291,14 +326,14 @@ impl Connection {
                 (answered.map_err(|_| OriginFailure::ResponseTimeout)?, None)
             }
         };
-        match (answered, connection) {
-            (Ok(response), mut connection) => {
-                if let Some(connection) = &mut connection {
-                    connection.used = true;
-                }
-                Ok((response, connection))
+        match answered {
+            Ok(response) => Ok((response, connection)),
+            Err(error) => {
+                let mut failed = Failed::of(error, request);
+                let nothing_came = arrived.count() == before;
+                failed.may_be_repeated = was_kept && failed.is_closed() && nothing_came;
+                Err(failed)
             }
-            (Err(error), _) => Err(Failed::of(error, on_used, request)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     connect::{Connecting, Connector, READ_BUFFER},
-    failed::{Failed, failure},
+    failed::{Broken, Failed, failure},
 };
 use crate::origin::{
     OriginFailure,
@@ -10,9 +10,9 @@ use crate::origin::{
     upload::RequestBody,
 };
 use futures_util::future::{Either, FutureExt, Shared, select};
-use http::{Request, Response};
+use http::{Request, Response, Uri, Version, header};
 use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use std::{
     future::{Future, poll_fn},
@@ -125,9 +125,10 @@ impl Http2 {
         timeout: Duration,
         anew: bool,
     ) -> Result<(Response<Incoming>, Lease), Failed> {
+        self.address(request)?;
         let lease = self.lease(anew).await?;
         let connection = &lease.connection;
-        let on_used = connection.is_used();
+        let is_used = connection.is_used();
         let progress = request.body().progress();
         let mut answering = pin!(
             connection
@@ -150,11 +151,21 @@ impl Http2 {
                 connection.used.store(true, Ordering::Relaxed);
                 Ok((response, lease))
             }
-            Some(Some(Err(error))) => Err(Failed::of(error, on_used, request)),
+            Some(Some(Err(error))) => {
+                let mut failed = Failed::of(error, request);
+                failed.may_be_repeated = match failed.http2 {
+                    Some(Broken::Stream) => false,
+                    Some(Broken::Unprocessed) => true,
+                    Some(Broken::Connection) | None => is_used && failed.is_closed(),
+                };
+                if failed.may_be_repeated {
+                    self.forget(connection);
+                }
+                Err(failed)
+            }
             Some(None) => Err(Failed {
-                failure: OriginFailure::Closed,
-                on_used,
-                is_unsent: false,
+                may_be_repeated: is_used,
+                ..OriginFailure::Closed.into()
             }),
             None => {
                 // Perhaps nothing comes over it any more, which no other request should find out.
@@ -203,10 +214,29 @@ impl Http2 {
         drop(forgotten);
     }
 
+    /// The whole URI, and what else is `Host` in it (RFC 9113 section 8.3.1).
+    fn address(&self, request: &mut Request<RequestBody>) -> Result<(), OriginFailure> {
+        *request.version_mut() = Version::HTTP_2;
+        let mut uri = mem::take(request.uri_mut()).into_parts();
+        let at = &self.connector.uri;
+        uri.scheme = at.scheme().cloned();
+        uri.authority = match request.headers_mut().remove(header::HOST) {
+            Some(host) => {
+                let authority = host.as_bytes().try_into();
+                Some(authority.map_err(|_| OriginFailure::BadRequest)?)
+            }
+            // It has been here before, and came back.
+            None => uri.authority.or_else(|| at.authority().cloned()),
+        };
+        *request.uri_mut() = Uri::from_parts(uri).map_err(|_| OriginFailure::BadRequest)?;
+        Ok(())
+    }
+
     fn open(self: &Arc<Self>) -> Opening {
         let connector = self.connector.clone();
         let this = Arc::downgrade(self);
-        let opening: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
+        // A task of its own: whoever waits for it may leave.
+        let opening = tokio::spawn(async move {
             let io = connector.connect().await?;
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -214,7 +244,7 @@ impl Http2 {
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
                 .max_header_list_size(u32::try_from(READ_BUFFER).unwrap_or(u32::MAX))
-                .handshake(io)
+                .handshake(TokioIo::new(io))
                 .await
                 .map_err(|error| failure(&error))?;
             let (open, closed) = watch::channel(());
@@ -243,6 +273,8 @@ impl Http2 {
             tokio::spawn(Self::close_idle(this, Arc::downgrade(&connection)));
             Ok(connection)
         });
+        let opening: Pin<Box<dyn Future<Output = _> + Send>> =
+            Box::pin(async move { opening.await.unwrap_or(Err(OriginFailure::Closed)) });
         opening.shared()
     }
 

@@ -3,33 +3,29 @@
 //! The pool is our own, since hyper-util's client tells neither whether a connection was kept nor when it was connected, loses a
 //! request that it hands to a connection as that ends, and costs more than all else that an origin does.
 
+mod arrivals;
 mod connect;
+mod continues;
 mod failed;
 mod http1;
 mod http2;
+mod tls;
 
 pub(super) use connect::Connecting;
 pub(super) use failed::Failed;
+pub(super) use tls::default_tls;
 
 use super::{OriginFailure, timer::Timer, upload::RequestBody};
-use crate::error::ConfigError;
-use connect::{Connector, Dialled};
+use connect::{Connector, Dialled, Network};
+use continues::Continues;
 use http::{
-    Request, Response, StatusCode, Uri, Version, header,
+    Request, Response, Uri,
     uri::{self, Authority, PathAndQuery, Scheme},
 };
 use http1::Http1;
 use http2::Http2;
 use hyper::body::Incoming;
-use std::{
-    mem,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// How a connection is made.
 #[derive(Clone)]
@@ -56,8 +52,6 @@ pub(super) struct Clients {
 
 /// The connections of one scheme: of each version of HTTP.
 struct Client {
-    scheme: Scheme,
-    authority: Authority,
     http1: Arc<Http1>,
     http2: Arc<Http2>,
 }
@@ -103,8 +97,8 @@ impl Clients {
         connecting: &Connecting,
     ) -> Self {
         let ways = [
-            connect::Way::network(tls.clone(), false),
-            connect::Way::network(tls, true),
+            connect::Way::Network(Network::new(tls.clone(), false)),
+            connect::Way::Network(Network::new(tls, true)),
         ];
         Self::over(&ways, http, https, connecting)
     }
@@ -145,7 +139,8 @@ impl Clients {
         let client = client.as_ref().ok_or(OriginFailure::BadRequest)?;
         let continues = (!request.body().is_empty()).then(|| Continues::of(request));
         let (response, lease) = if sending.http2 {
-            let (response, lease) = Box::pin(client.send_http2(request, sending)).await?;
+            let answered = client.http2.send(request, sending.timeout, sending.anew);
+            let (response, lease) = Box::pin(answered).await?;
             (response, Lease::Http2(lease))
         } else {
             let answered = client.http1.send(request, sending.timeout, sending.anew);
@@ -161,26 +156,6 @@ impl Clients {
     }
 }
 
-/// How often an origin said `100 Continue`.
-struct Continues(Arc<AtomicUsize>);
-
-impl Continues {
-    fn of(request: &mut Request<RequestBody>) -> Self {
-        let seen = Arc::new(AtomicUsize::new(0));
-        let count = seen.clone();
-        hyper::ext::on_informational(request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self(seen)
-    }
-
-    fn are_several(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 1
-    }
-}
-
 impl Client {
     fn new(
         [http1, http2]: &[connect::Way; 2],
@@ -189,7 +164,7 @@ impl Client {
         connecting: &Connecting,
     ) -> Option<Self> {
         let mut uri = uri::Parts::default();
-        uri.scheme = Some(scheme.clone());
+        uri.scheme = Some(scheme);
         uri.authority = Some(authority.clone());
         uri.path_and_query = Some(PathAndQuery::from_static("/"));
         let uri = Uri::from_parts(uri).ok()?;
@@ -200,60 +175,8 @@ impl Client {
             attempts: connecting.attempts,
         };
         Some(Self {
-            scheme,
-            authority: authority.clone(),
             http1: Arc::new(Http1::new(connector(http1), connecting)),
             http2: Arc::new(Http2::new(connector(http2), connecting)),
         })
     }
-
-    async fn send_http2(
-        &self,
-        request: &mut Request<RequestBody>,
-        sending: Sending,
-    ) -> Result<(Response<Incoming>, http2::Lease), Failed> {
-        self.address(request)?;
-        let answered = self.http2.send(request, sending.timeout, sending.anew);
-        answered.await
-    }
-
-    /// HTTP/2 has the whole URI, and what else is `Host` in it (RFC 9113 section 8.3.1).
-    fn address(&self, request: &mut Request<RequestBody>) -> Result<(), OriginFailure> {
-        *request.version_mut() = Version::HTTP_2;
-        if request.uri().authority().is_some() {
-            // It came back.
-            return Ok(());
-        }
-        let authority = match request.headers_mut().remove(header::HOST) {
-            Some(host) => {
-                let authority = host.as_bytes().try_into();
-                authority.map_err(|_| OriginFailure::BadRequest)?
-            }
-            None => self.authority.clone(),
-        };
-        let mut uri = mem::take(request.uri_mut()).into_parts();
-        uri.scheme = Some(self.scheme.clone());
-        uri.authority = Some(authority);
-        *request.uri_mut() = Uri::from_parts(uri).map_err(|_| OriginFailure::BadRequest)?;
-        Ok(())
-    }
-}
-
-/// TLS 1.2 and 1.3 with a provider of our own, whatever the process has for a default. `needed`: the certificates that the
-/// system trusts must be there.
-pub(super) fn default_tls(needed: bool) -> Result<rustls::ClientConfig, ConfigError> {
-    let mut roots = rustls::RootCertStore::empty();
-    if needed {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            let wanted = "given, since the system has no certificates that can be read";
-            return Err(ConfigError::new("tls_config", "", wanted));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ConfigError::new("tls_config", error, "versions that there are"))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

@@ -124,7 +124,11 @@ impl<S> Secondary<S> {
     where
         S: Service<Request<OptionalBody<B>>>,
     {
-        tracing::debug!(uri = %self.parts.uri, "the primary failed: asking the secondary");
+        // A query may hold a signature.
+        tracing::debug!(
+            path = self.parts.uri.path(),
+            "the primary failed: asking the secondary"
+        );
         let request = Request::from_parts(self.parts, OptionalBody::empty());
         CallWhenReady::new(self.service, request)
     }

@@ -154,7 +154,7 @@ impl Signer {
         let bucket = S3Host::parse(name);
         if bucket.is_some_and(|bucket| bucket.website) {
             return Err(ConfigError::new(
-                "domain_name",
+                "host",
                 host,
                 "the bucket's own where there is access control: a website endpoint checks no signatures",
             ));

@@ -427,7 +427,7 @@ mod building {
         ] {
             for service in [SigningService::S3, SigningService::Named("x".into())] {
                 let error = build(service, host, Some("eu-central-1")).unwrap_err();
-                assert_eq!(error.setting(), "domain_name");
+                assert_eq!(error.setting(), "host");
                 let message = error.to_string();
                 assert!(message.contains(host), "{message}");
                 assert!(message.contains("a website endpoint checks no signatures"));
