@@ -268,6 +268,42 @@ fn idle_connections_are_closed_by_another_runtime_where_the_first_ended() {
     }
 }
 
+#[test]
+fn a_runtime_that_ends_with_answers_in_hand_ends() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    };
+    let servers = runtime();
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let server = servers.block_on(serve(move |_, peer| peer.answer_all(answer)));
+    let (ended, has_ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for _ in 0..20 {
+            let service = origin(&server.url()).build().unwrap();
+            let mine = runtime();
+            let (came, mut all) = tokio::sync::mpsc::channel(8);
+            for _ in 0..8 {
+                let (service, came) = (service.clone(), came.clone());
+                mine.spawn(async move {
+                    let _held = ask(&service, get("/")).await;
+                    came.send(()).await.unwrap();
+                    std::future::pending::<()>().await;
+                });
+            }
+            mine.block_on(async {
+                for _ in 0..8 {
+                    all.recv().await.unwrap();
+                }
+            });
+            drop(mine);
+        }
+        ended.send(()).unwrap();
+    });
+    let ended = has_ended.recv_timeout(Duration::from_secs(60));
+    ended.expect("the runtime hangs");
+}
+
 /// A request that was handed to a connection just as it ended comes back: nobody waits for its answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_lost_on_a_connection_that_ends() {

@@ -234,13 +234,14 @@ impl Http1 {
         }
         let since = Instant::now();
         state.idle.push_back(Idle { connection, since });
-        if !state.is_closing
-            && let Ok(runtime) = Handle::try_current()
-        {
-            state.is_closing = true;
-            let closing = Closing(Arc::downgrade(self));
-            runtime.spawn(closing.run(self.keep_alive));
-        }
+        let (false, Ok(runtime)) = (state.is_closing, Handle::try_current()) else {
+            return;
+        };
+        state.is_closing = true;
+        // A runtime that is ending drops the task at once, which takes the lock.
+        drop(state);
+        let closing = Closing(Arc::downgrade(self));
+        runtime.spawn(closing.run(self.keep_alive));
     }
 }
 
