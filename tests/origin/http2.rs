@@ -154,6 +154,17 @@ async fn where_one_connection_is_full_there_are_more_for_as_long_as_they_are_nee
 }
 
 #[tokio::test]
+async fn of_many_that_wait_for_a_connection_no_more_use_it_than_have_room() {
+    let (url, connections) = serve().await;
+    let service = origin(&url).http2(true).build().unwrap();
+    let asking = (0..150).map(|_| ask(&service, get("/late")));
+    for response in futures_util::future::join_all(asking).await {
+        assert_eq!(response.status(), 200);
+    }
+    assert!(connections.load(Ordering::SeqCst) > 1);
+}
+
+#[tokio::test]
 async fn a_connection_over_which_nothing_came_in_time_is_not_used_again() {
     let (url, connections) = serve().await;
     let service = origin(&url)

@@ -68,8 +68,9 @@ async fn after_a_101_bytes_go_both_ways_and_so_does_the_end() {
         write.shutdown().await.unwrap();
     };
     let mut got = Vec::new();
-    let ((), read) = tokio::join!(writing, read.read_to_end(&mut got));
-    read.unwrap();
+    let reading = tokio::time::timeout(10_000 * MILLIS, read.read_to_end(&mut got));
+    let ((), read) = tokio::join!(writing, reading);
+    read.expect("it does not end").unwrap();
     assert!(got == sent);
 }
 

@@ -189,7 +189,7 @@ async fn one_way_may_end_and_the_other_goes_on() {
     let proxy = proxy(server.address).await;
     for is_viewers in [true, false] {
         let viewer = open(&proxy).await;
-        let origin = given.recv().await.unwrap();
+        let origin = within(given.recv()).await.unwrap();
         let (mut ending, mut going_on) = match is_viewers {
             true => (viewer, origin),
             false => (origin, viewer),
@@ -217,7 +217,7 @@ async fn a_reset_of_one_side_ends_the_other_at_once() {
     let proxy = proxy(server.address).await;
     for is_viewers in [true, false] {
         let viewer = open(&proxy).await;
-        let origin = given.recv().await.unwrap();
+        let origin = within(given.recv()).await.unwrap();
         let (mut resetting, mut other) = match is_viewers {
             true => (viewer, origin),
             false => (origin, viewer),
@@ -242,7 +242,7 @@ async fn what_an_origin_says_last_arrives_though_it_no_longer_listens() {
     let proxy = proxy(server.address).await;
     for _ in 0..20 {
         let mut viewer = open(&proxy).await;
-        let mut origin = given.recv().await.unwrap();
+        let mut origin = within(given.recv()).await.unwrap();
         viewer.send("a").await;
         assert_eq!(within(origin.body(1)).await, b"a");
         viewer.send("unread").await;
@@ -260,7 +260,7 @@ async fn a_process_that_dies_ends_all_its_connections() {
     let (server, mut given) = given().await;
     let proxy = proxy(server.address).await;
     let mut viewer = open(&proxy).await;
-    let mut origin = given.recv().await.unwrap();
+    let mut origin = within(given.recv()).await.unwrap();
     drop(proxy);
     assert_eq!(rest(&mut viewer).await, "");
     assert_eq!(rest(&mut origin).await, "");
@@ -272,7 +272,7 @@ async fn who_does_not_read_holds_up_who_writes_and_the_proxy_keeps_nothing() {
     let proxy = proxy(server.address).await;
     for is_viewers in [true, false] {
         let viewer = open(&proxy).await;
-        let origin = given.recv().await.unwrap();
+        let origin = within(given.recv()).await.unwrap();
         let idle = proxy.memory("VmRSS");
         let (mut reading, mut writing) = match is_viewers {
             true => (viewer, origin),

@@ -171,7 +171,7 @@ async fn a_hundred_mib_go_there_and_back_at_once_in_messages_of_all_sizes() {
     assert_eq!(closed.code, CloseCode::Library(4001));
     let seen = within(ends.recv()).await.unwrap();
     assert_eq!(seen, Some(close(CloseCode::Library(4001), "that is all")));
-    assert!(read.next().await.is_none());
+    assert!(within(read.next()).await.is_none());
     drop((read, write));
 
     let grown = proxy.memory("VmHWM") - idle;
