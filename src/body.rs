@@ -397,6 +397,7 @@ pin_project! {
         Inner { #[pin] body: B, poll: PollInner<B> },
         Teed { #[pin] body: B, poll: PollInner<B>, tee: Option<Box<dyn Tee>>, pending: Option<Bytes> },
         Stored { body: StoredBody },
+        Failed { error: Option<BodyError> },
     }
 }
 
@@ -460,22 +461,21 @@ impl<B> fmt::Debug for ResponseBody<B> {
             Kind::Inner { .. } => "inner",
             Kind::Teed { .. } => "inner, teed",
             Kind::Stored { .. } => "stored",
+            Kind::Failed { .. } => "failed",
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()
     }
 }
 
-impl<B: Body> Body for ResponseBody<B> {
-    type Data = Bytes;
-    type Error = BodyError;
-
+impl<B: Body> Kind<B> {
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.project().kind.project() {
+        match self.project() {
             KindProjection::Inner { body, poll } => poll(body, cx),
             KindProjection::Stored { body } => body.poll_frame(cx),
+            KindProjection::Failed { error } => Poll::Ready(error.take().map(Err)),
             KindProjection::Teed {
                 mut body,
                 poll,
@@ -528,6 +528,30 @@ impl<B: Body> Body for ResponseBody<B> {
             }
         }
     }
+}
+
+impl<B: Body> Body for ResponseBody<B> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut this = self.project();
+        if let KindProjection::Failed { error } = this.kind.as_mut().project() {
+            return Poll::Ready(error.take().map(Err));
+        }
+        match this.kind.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                // A server sends what it has when a body waits, the head of the response too; an error at once would take that along.
+                this.kind.set(Kind::Failed { error: Some(error) });
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => frame,
+        }
+    }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
@@ -537,6 +561,7 @@ impl<B: Body> Body for ResponseBody<B> {
                 body, tee, pending, ..
             } => tee.is_none() && pending.is_none() && body.is_end_stream(),
             Kind::Stored { body } => body.is_end_stream(),
+            Kind::Failed { error } => error.is_none(),
         }
     }
 
@@ -551,6 +576,7 @@ impl<B: Body> Body for ResponseBody<B> {
                 }
             }
             Kind::Stored { body } => body.size_hint(),
+            Kind::Failed { .. } => SizeHint::default(),
         }
     }
 }

@@ -27,6 +27,7 @@ use std::{error::Error, net::SocketAddr, process::ExitCode, sync::Arc, time::Dur
 use store::{Directory, Stores};
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::watch};
 use tower::{Layer, service_fn};
+use tracing_subscriber::EnvFilter;
 
 /// So long a viewer waits at most before the secondary is asked.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,7 +36,9 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("warn")),
+        )
         .with_writer(std::io::stderr)
         .init();
     let arguments = match Arguments::from_env() {

@@ -15,13 +15,15 @@ usage: reverse_proxy --listen ADDR --origin URL [--secondary URL [--failover COD
   --origin URL          where to fetch from, such as http://127.0.0.1:9000 or https://example.com/base
   --secondary URL       where to fetch what the origin fails to answer
   --failover CODES      which of 400,403,404,416,429,500,502,503,504 are failures
-                        (default 500,502,503,504)
+                        (default 500,502,503,504); no connection counts as 503, no answer in time as 504
   --connect-timeout S   how long an attempt to connect may take, in seconds (default 10)
   --attempts N          how often to try (default 3)
   --response-timeout S  how long an origin may send nothing, in seconds (default 30)
   --memory SIZE         the store's cap: bytes, or with KiB, MiB or GiB (default 256MiB)
   --policy NAME         default, rfc9111, caching-optimized, caching-disabled or
                         use-origin-cache-control-headers (default: default)
+
+environment: RUST_LOG says what is logged (default warn), SSL_CERT_FILE whom to trust in place of the system's
 ";
 
 /// What the command line says.

@@ -22,11 +22,14 @@ use frontage::{CacheLayer, MemoryStore};
 use std::{error::Error, process::ExitCode};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tower::Layer;
+use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("warn")),
+        )
         .with_writer(std::io::stderr)
         .init();
     let arguments = match Arguments::from_env() {

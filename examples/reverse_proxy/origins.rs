@@ -34,7 +34,8 @@ impl Settings {
     }
 
     fn origin(self, flag: &str, url: &str) -> Result<OriginService, String> {
-        let named = |error: ConfigError| format!("{flag} {url:?}: {error}");
+        // The error names the value, but for a password.
+        let named = |error: ConfigError| format!("{flag}: {error}");
         let mut origin = Origin::url(url).map_err(named)?;
         if let Some(timeout) = self.connect_timeout {
             origin = origin.connection_timeout(timeout);

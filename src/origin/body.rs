@@ -31,6 +31,8 @@ enum Source {
     Client(Answer),
     Service(BoxBody, Timer),
     Page(Bytes),
+    /// To be said once what came before is sent.
+    Failed(BodyError),
     Ended,
 }
 
@@ -71,7 +73,7 @@ impl OriginBody {
         let timer = match &mut self.source {
             Source::Client(answer) => answer.lease.timer(),
             Source::Service(_, timer) => timer,
-            Source::Page(_) | Source::Ended => return Poll::Pending,
+            Source::Page(_) | Source::Failed(_) | Source::Ended => return Poll::Pending,
         };
         let stalled = self
             .stalled
@@ -89,6 +91,7 @@ impl fmt::Debug for OriginBody {
             Source::Client(_) => "client",
             Source::Service(..) => "service",
             Source::Page(_) => "page",
+            Source::Failed(_) => "failed",
             Source::Ended => "ended",
         };
         f.debug_tuple("OriginBody").field(&source).finish()
@@ -116,26 +119,42 @@ impl Body for OriginBody {
                 let frame = (!page.is_empty()).then(|| Ok(Frame::data(page)));
                 return Poll::Ready(frame);
             }
+            Source::Failed(_) => {
+                let failed = mem::replace(&mut this.source, Source::Ended);
+                return Poll::Ready(match failed {
+                    Source::Failed(error) => Some(Err(error)),
+                    _ => None,
+                });
+            }
             Source::Ended => return Poll::Ready(None),
         };
         let is_late = this
             .deadline
             .is_some_and(|deadline| deadline <= Instant::now());
-        match frame {
-            Poll::Ready(frame) if !is_late || !matches!(frame, Some(Ok(_))) => {
-                this.stalled = None;
-                if !matches!(frame, Some(Ok(_))) {
-                    this.source = Source::Ended;
-                }
-                Poll::Ready(frame)
-            }
-            Poll::Pending if this.poll_stalled(cx).is_pending() => Poll::Pending,
-            _ => {
+        let error = match frame {
+            Poll::Ready(None) => {
                 this.source = Source::Ended;
-                tracing::warn!("the origin's body stood still, or took too long: cut off");
-                Poll::Ready(Some(Err(BodyError::stalled())))
+                return Poll::Ready(None);
             }
-        }
+            Poll::Ready(Some(Ok(frame))) if !is_late => {
+                this.stalled = None;
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let cause = &error as &dyn std::error::Error;
+                tracing::warn!(error = cause, "the origin's body was cut off");
+                error
+            }
+            Poll::Pending if this.poll_stalled(cx).is_pending() => return Poll::Pending,
+            _ => {
+                tracing::warn!("the origin's body stood still, or took too long: cut off");
+                BodyError::stalled()
+            }
+        };
+        // A server sends what it has when a body waits, the head of the response too; an error at once would take that along.
+        this.source = Source::Failed(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
@@ -143,6 +162,7 @@ impl Body for OriginBody {
             Source::Client(answer) => answer.body.is_end_stream(),
             Source::Service(body, _) => body.is_end_stream(),
             Source::Page(page) => page.is_empty(),
+            Source::Failed(_) => false,
             Source::Ended => true,
         }
     }
@@ -152,6 +172,7 @@ impl Body for OriginBody {
             Source::Client(answer) => answer.body.size_hint(),
             Source::Service(body, _) => body.size_hint(),
             Source::Page(page) => SizeHint::with_exact(page.len() as u64),
+            Source::Failed(_) => SizeHint::default(),
             Source::Ended => SizeHint::with_exact(0),
         }
     }

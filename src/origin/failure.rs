@@ -19,6 +19,8 @@ pub enum OriginFailure {
     BadRequest,
     /// The viewer's body ended before its time, or was longer or shorter than it said. 400.
     RequestBody,
+    /// The viewer sent nothing more of its body within the response timeout. 408.
+    RequestTimeout,
     /// There are no credentials to sign with. 502.
     Credentials,
     /// The name doesn't resolve. 502.
@@ -47,6 +49,7 @@ impl OriginFailure {
     pub fn status(self) -> StatusCode {
         match self {
             Self::BadRequest | Self::RequestBody => StatusCode::BAD_REQUEST,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ConnectTimeout | Self::ResponseTimeout | Self::CompletionTimeout => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -64,7 +67,7 @@ impl OriginFailure {
     #[must_use]
     pub fn detailed_result_type(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::RequestBody => "ClientCommError",
+            Self::BadRequest | Self::RequestBody | Self::RequestTimeout => "ClientCommError",
             Self::Dns => "OriginDnsError",
             Self::Connect | Self::Tls | Self::Credentials => "OriginConnectError",
             Self::ConnectTimeout | Self::ResponseTimeout | Self::CompletionTimeout => {
@@ -82,6 +85,7 @@ impl OriginFailure {
         match self {
             Self::BadRequest => "the request can't be passed on",
             Self::RequestBody => "the request's body failed",
+            Self::RequestTimeout => "the request's body did not come in time",
             Self::Credentials => "there are no credentials to sign the request with",
             Self::Dns => "the origin's name doesn't resolve",
             Self::Connect => "no connection to the origin",

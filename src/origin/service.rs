@@ -56,9 +56,8 @@ impl OriginService {
 
 impl fmt::Debug for OriginService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = self.0.target.https.as_ref().or(self.0.target.http.as_ref());
         f.debug_struct("OriginService")
-            .field("at", &at)
+            .field("at", &self.0.at())
             .finish_non_exhaustive()
     }
 }
@@ -83,7 +82,10 @@ where
         OriginFuture(Box::pin(async move {
             let (is_head, version) = (*request.method() == Method::HEAD, request.version());
             let answered = shared.answer(&mut request).await;
-            answered.unwrap_or_else(|failure| page(failure, is_head, version))
+            answered.unwrap_or_else(|failure| {
+                tracing::warn!(origin = ?shared.at(), status = failure.status().as_u16(), "{failure}");
+                page(failure, is_head, version)
+            })
         }))
     }
 }
@@ -106,6 +108,10 @@ impl fmt::Debug for OriginFuture {
 }
 
 impl Shared {
+    fn at(&self) -> Option<&HeaderValue> {
+        self.target.https.as_ref().or(self.target.http.as_ref())
+    }
+
     // A future is moved as a whole, with all that it will ever hold: what is large is lent to those below, and what is rare
     // is boxed.
 
@@ -233,7 +239,7 @@ impl Shared {
         let mut response = progress
             .in_time(self.response_timeout, answering)
             .await
-            .ok_or(OriginFailure::ResponseTimeout)??;
+            .ok_or_else(|| progress.failure())??;
         match response.status() == StatusCode::SWITCHING_PROTOCOLS {
             true if !upgrades => return Err(OriginFailure::InvalidResponse),
             true => {}

@@ -23,6 +23,8 @@ const LONGEST_NAME: usize = 256;
 const LONGEST_VALUE: usize = 1_783;
 const LONGEST_HEADERS: usize = 10_240;
 const MOST_HEADERS: usize = 30;
+/// What the system takes (`sun_path` with its end).
+const LONGEST_SOCKET_PATH: usize = 107;
 
 /// Custom headers that CloudFront doesn't allow.
 const FORBIDDEN: [&str; 22] = [
@@ -167,7 +169,11 @@ impl Origin {
     pub fn url(url: &str) -> Result<Self, ConfigError> {
         // What stands before an `@` may be a password.
         let shown = url.rsplit('@').next().unwrap_or_default();
-        let error = || ConfigError::new("url", shown, "http://HOST[:PORT][/PATH], or https");
+        let wanted = "http://HOST[:PORT][/PATH] or https, without user, query and fragment";
+        let error = || ConfigError::new("url", shown, wanted);
+        if url.contains('#') {
+            return Err(error());
+        }
         let uri: Uri = url.parse().map_err(|_| error())?;
         let authority = uri.authority().ok_or_else(error)?;
         if uri.query().is_some() || authority.as_str().contains('@') {
@@ -275,6 +281,8 @@ impl Origin {
 
     /// What stands in front of each path (`OriginPath`). Default: nothing.
     ///
+    /// Paths go on as they are, as CloudFront's do: an origin that resolves `/../` in them lets viewers leave this path.
+    ///
     /// # Errors
     ///
     /// Unless it is empty, or starts with `/`, doesn't end with one, and is a path.
@@ -363,8 +371,11 @@ impl Origin {
         self
     }
 
-    /// How often it is tried to connect; and how often a `GET` or `HEAD` is tried that gets no answer in time
-    /// (`ConnectionAttempts`). Default: 3.
+    /// How often it is tried to connect, for any method; and how often a `GET` or `HEAD` without a body is tried that gets no
+    /// answer in time (`ConnectionAttempts`). One attempt follows the other at once. Default: 3.
+    ///
+    /// Beyond that, a request whose kept connection ended before anything came is sent once more, over a new one: any if nothing
+    /// of it was sent, else an idempotent one without a body.
     #[must_use]
     pub fn connection_attempts(mut self, attempts: u32) -> Self {
         self.connection_attempts = attempts;
@@ -621,7 +632,47 @@ impl Origin {
         if self.http_port == Some(0) || self.https_port == Some(0) {
             return Err(ConfigError::new("port", "0", "at least 1"));
         }
-        Ok(())
+        let head = self.max_response_head;
+        if !(1..=client::READ_BUFFER).contains(&head) {
+            return Err(ConfigError::new(
+                "max_response_head",
+                head,
+                "1 byte to 64 KiB",
+            ));
+        }
+        self.check_place()
+    }
+
+    fn check_place(&self) -> Result<(), ConfigError> {
+        match &self.at {
+            At::Host(host) | At::Given(host, _) => {
+                let name = host.strip_suffix('.').unwrap_or(host);
+                match name.split('.').any(str::is_empty) {
+                    true => Err(ConfigError::new(
+                        "host",
+                        host,
+                        "a name without empty labels",
+                    )),
+                    false => Ok(()),
+                }
+            }
+            At::Unix(path) => {
+                let length = path.as_os_str().len();
+                if !(1..=LONGEST_SOCKET_PATH).contains(&length) {
+                    let shown = path.display();
+                    return Err(ConfigError::new("unix", shown, "a path of 1 to 107 bytes"));
+                }
+                match self.protocol {
+                    OriginProtocolPolicy::HttpOnly => Ok(()),
+                    policy => {
+                        let shown = format_args!("{policy:?}");
+                        let wanted = "HttpOnly for a Unix socket";
+                        Err(ConfigError::new("protocol_policy", shown, wanted))
+                    }
+                }
+            }
+            At::Service(_) => Ok(()),
+        }
     }
 
     /// CloudFront's ranges (API reference, `Origin` and `CustomOriginConfig`).

@@ -11,7 +11,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -108,7 +108,9 @@ impl Body for RequestBody {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
-        let frame = ready!(body.as_mut().poll_frame(cx));
+        let polled = body.as_mut().poll_frame(cx);
+        self.progress.waits_for_viewer(polled.is_pending());
+        let frame = ready!(polled);
         self.progress.made();
         let more = match &frame {
             Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len) as u64,
@@ -204,11 +206,22 @@ where
 
 /// When a body, or a WebSocket, last moved: an upload that goes on isn't an origin that doesn't answer.
 #[derive(Clone)]
-pub(super) struct Progress(Option<Arc<(Instant, AtomicU64)>>);
+pub(super) struct Progress(Option<Arc<Moved>>);
+
+struct Moved {
+    began: Instant,
+    /// Milliseconds from then on.
+    last: AtomicU64,
+    waits_for_viewer: AtomicBool,
+}
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self(Some(Arc::new((Instant::now(), AtomicU64::new(0)))))
+        Self(Some(Arc::new(Moved {
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+            waits_for_viewer: AtomicBool::new(false),
+        })))
     }
 
     /// Of what doesn't count.
@@ -217,9 +230,9 @@ impl Progress {
     }
 
     pub(super) fn made(&self) {
-        if let Some((since, millis)) = self.0.as_deref() {
-            let passed = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-            millis.store(passed, Ordering::Relaxed);
+        if let Some(moved) = self.0.as_deref() {
+            let passed = u64::try_from(moved.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            moved.last.store(passed, Ordering::Relaxed);
         }
     }
 
@@ -239,9 +252,25 @@ impl Progress {
         }
     }
 
+    fn waits_for_viewer(&self, waits: bool) {
+        if let Some(moved) = self.0.as_deref() {
+            moved.waits_for_viewer.store(waits, Ordering::Relaxed);
+        }
+    }
+
+    /// Whose fault it is that nothing moves.
+    pub(super) fn failure(&self) -> OriginFailure {
+        let waits = |moved: &Moved| moved.waits_for_viewer.load(Ordering::Relaxed);
+        match self.0.as_deref().is_some_and(waits) {
+            true => OriginFailure::RequestTimeout,
+            false => OriginFailure::ResponseTimeout,
+        }
+    }
+
     /// The last time, if there was one.
     pub(super) fn last(&self) -> Option<Instant> {
-        let (since, millis) = self.0.as_deref()?;
-        since.checked_add(Duration::from_millis(millis.load(Ordering::Relaxed)))
+        let moved = self.0.as_deref()?;
+        let passed = Duration::from_millis(moved.last.load(Ordering::Relaxed));
+        moved.began.checked_add(passed)
     }
 }

@@ -157,7 +157,7 @@ async fn no_tls_counts_as_502_and_503() {
 #[tokio::test]
 async fn no_address_counts_as_502_and_503() {
     // No resolver sends such a name anywhere.
-    let primary = Origin::host("a..b")
+    let primary = Origin::host("a".repeat(64))
         .http_port(80)
         .protocol_policy(OriginProtocolPolicy::HttpOnly);
     counts_as(primary, OriginFailure::Dns, &[502, 503]).await;

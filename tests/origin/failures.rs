@@ -119,7 +119,7 @@ async fn who_is_behind_a_wall_is_a_504_after_each_attempt_had_its_time() {
 #[tokio::test]
 async fn a_name_without_an_address_is_a_502() {
     // No resolver sends such a name anywhere.
-    let service = Origin::host("a..b")
+    let service = Origin::host("a".repeat(64))
         .http_port(80)
         .protocol_policy(frontage::origin::OriginProtocolPolicy::HttpOnly);
     fails(&service.build().unwrap(), "GET", OriginFailure::Dns).await;
@@ -417,4 +417,87 @@ async fn a_service_that_changes_the_protocol_unasked_is_a_502() {
     let service = Origin::service(changes).build().unwrap();
     let response = ask(&service, get("/")).await;
     assert_eq!(failure(&response), Some(OriginFailure::InvalidResponse));
+}
+
+#[tokio::test]
+async fn a_viewer_that_sends_nothing_more_is_a_408_and_not_the_origins_fault() {
+    let server = serve(|_, mut peer| async move {
+        peer.head().await;
+        peer.body(6).await;
+    })
+    .await;
+    let service = origin(&server.url())
+        .response_timeout(300 * MILLIS)
+        .build()
+        .unwrap();
+    let (mut feed, body) = http_body_util::channel::Channel::<Bytes>::new(1);
+    feed.send_data(Bytes::from_static(b"x")).await.unwrap();
+    let request = Request::post("/").header("content-length", "6").body(body);
+    let response = ask(&service, request.unwrap()).await;
+    assert_eq!(failure(&response), Some(OriginFailure::RequestTimeout));
+    assert_eq!(response.status(), 408);
+    drop(feed);
+}
+
+/// Serves one viewer by hyper, who gets all up to the end.
+async fn viewer_of<S, B>(service: S) -> String
+where
+    S: tower::Service<Request<hyper::body::Incoming>, Response = Response<B>>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static,
+{
+    let (mut viewer, far) = tokio::io::duplex(64 << 10);
+    tokio::spawn(async move {
+        let service = hyper_util::service::TowerToHyperService::new(service);
+        hyper::server::conn::http1::Builder::new()
+            .serve_connection(hyper_util::rt::TokioIo::new(far), service)
+            .await
+    });
+    let asked = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut viewer, asked)
+        .await
+        .unwrap();
+    let mut came = Vec::new();
+    let reading = tokio::io::AsyncReadExt::read_to_end(&mut viewer, &mut came);
+    let read = tokio::time::timeout(Duration::from_secs(20), reading).await;
+    read.expect("it does not end").unwrap();
+    String::from_utf8(came).unwrap()
+}
+
+/// hyper drops what it has not sent yet, the head of the response too, when a body fails.
+#[tokio::test]
+async fn what_came_before_a_body_was_cut_off_reaches_the_viewer() {
+    #[derive(Clone)]
+    struct Cut;
+    impl<B> tower::Service<Request<B>> for Cut {
+        type Response = Response<http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+        fn poll_ready(
+            &mut self,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), Self::Error>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, _: Request<B>) -> Self::Future {
+            let frames = [
+                Ok(http_body::Frame::data(Bytes::from("hello"))),
+                Err(std::io::Error::other("cut")),
+            ];
+            let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+            std::future::ready(Ok(Response::new(body.boxed_unsync())))
+        }
+    }
+    let store = frontage::MemoryStore::new(1 << 20);
+    let cached = tower::Layer::layer(&frontage::CacheLayer::new(store), Cut);
+    let cuts = tower::service_fn(|request: Request<frontage::origin::RequestBody>| {
+        tower::Service::call(&mut Cut, request)
+    });
+    let origin = Origin::service(cuts).build().unwrap();
+    for came in [viewer_of(origin).await, viewer_of(cached).await] {
+        assert!(came.starts_with("HTTP/1.1 200 OK\r\n"), "{came:?}");
+        assert!(came.contains("hello"), "{came:?}");
+    }
 }

@@ -442,3 +442,27 @@ fn a_url_with_a_password_is_refused_without_showing_it() {
     let error = Origin::url("http://user:hush@a/").unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hush"));
 }
+
+#[test]
+fn places_that_there_are_not_are_refused() {
+    let long = "/".repeat(108);
+    let tls = frontage::origin::OriginProtocolPolicy::HttpsOnly;
+    for (origin, setting) in [
+        (Origin::s3("bucket", ""), "host"),
+        (Origin::s3("", "eu-west-1"), "host"),
+        (Origin::unix(""), "unix"),
+        (Origin::unix(long), "unix"),
+        (
+            Origin::unix("/run/a").protocol_policy(tls),
+            "protocol_policy",
+        ),
+        (Origin::host("a").max_response_head(0), "max_response_head"),
+        (
+            Origin::host("a").max_response_head(1 << 20),
+            "max_response_head",
+        ),
+    ] {
+        assert_eq!(origin.build().unwrap_err().setting(), setting);
+    }
+    assert!(Origin::url("http://a/#b").is_err());
+}

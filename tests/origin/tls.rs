@@ -145,3 +145,16 @@ async fn a_handshake_that_is_cut_off_is_a_502_of_tls() {
         assert_eq!(failure(&response), Some(OriginFailure::Tls), "{reset}");
     }
 }
+
+#[tokio::test]
+async fn http2_is_not_spoken_to_who_does_not_choose_it() {
+    let server = serve("localhost", |_| {}, &[]).await;
+    let service = Origin::host("localhost")
+        .https_port(server.port)
+        .tls_config(config(std::slice::from_ref(&server.root)))
+        .http2(true)
+        .build()
+        .unwrap();
+    let response = ask(&service, get("/")).await;
+    assert_eq!(failure(&response), Some(OriginFailure::Tls));
+}

@@ -30,7 +30,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower_service::Service;
 
 /// Connections read in pieces of at most this, and so long may a head be.
-pub(super) const READ_BUFFER: usize = 64 << 10;
+pub(in crate::origin) const READ_BUFFER: usize = 64 << 10;
 
 /// How connections are made and kept.
 pub(in crate::origin) struct Connecting {
@@ -62,6 +62,7 @@ pub(super) enum Way {
 pub(super) struct Network {
     tcp: HttpConnector<Resolver>,
     tls: TlsConnector,
+    http2: bool,
 }
 
 impl Network {
@@ -76,6 +77,7 @@ impl Network {
         Self {
             tcp,
             tls: TlsConnector::from(Arc::new(tls)),
+            http2,
         }
     }
 
@@ -96,6 +98,9 @@ impl Network {
         let name = name.map_err(ConnectError::tls)?;
         let tls = self.tls.connect(name, tcp.into_inner());
         let tls = tls.await.map_err(ConnectError::tls)?;
+        if self.http2 && tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(ConnectError::tls("the origin does not speak HTTP/2 (ALPN)"));
+        }
         Ok(Io::Tls(Box::new(tls)))
     }
 }

@@ -55,7 +55,7 @@ impl Failed {
         }
         let error = error.into_error();
         let failure = failure(&error);
-        tracing::warn!(error = &error as &dyn Error, "the origin failed: {failure}");
+        tracing::debug!(error = &error as &dyn Error, "no answer: {failure}");
         Self {
             failure,
             may_be_repeated: false,

@@ -297,7 +297,7 @@ impl Connection {
         timeout: Duration,
     ) -> Result<(Response<Incoming>, Option<Box<Self>>), Failed> {
         let (sent, arrived) = (request.body().progress(), self.arrivals.clone());
-        let before = arrived.count();
+        let (late, before) = (sent.clone(), arrived.count());
         let mut since = Instant::now();
         let mut answering = pin!(self.sender.try_send_request(mem::take(request)));
         let came = poll_fn(|cx| {
@@ -319,7 +319,7 @@ impl Connection {
         let was_kept = self.kept;
         let (answered, connection) = match came {
             Came::Answer(answered) => (answered, Some(self)),
-            Came::Late => return Err(OriginFailure::ResponseTimeout.into()),
+            Came::Late => return Err(late.failure().into()),
             Came::Closed => {
                 // A request that was handed over as the connection ended comes back when there is no sender any more.
                 drop(self);

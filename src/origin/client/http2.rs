@@ -170,7 +170,7 @@ impl Http2 {
             None => {
                 // Perhaps nothing comes over it any more, which no other request should find out.
                 self.forget(connection);
-                Err(OriginFailure::ResponseTimeout.into())
+                Err(progress.failure().into())
             }
         }
     }

@@ -11,7 +11,7 @@ mod http1;
 mod http2;
 mod tls;
 
-pub(super) use connect::Connecting;
+pub(super) use connect::{Connecting, READ_BUFFER};
 pub(super) use failed::Failed;
 pub(super) use tls::default_tls;
 
@@ -137,7 +137,7 @@ impl Clients {
             false => &self.http,
         };
         let client = client.as_ref().ok_or(OriginFailure::BadRequest)?;
-        let continues = (!request.body().is_empty()).then(|| Continues::of(request));
+        let continues = Continues::of(request);
         let (response, lease) = if sending.http2 {
             let answered = client.http2.send(request, sending.timeout, sending.anew);
             let (response, lease) = Box::pin(answered).await?;
@@ -147,11 +147,9 @@ impl Clients {
             let (response, lease) = answered.await?;
             (response, Lease::Http1(lease))
         };
-        match continues {
-            Some(continues) if continues.are_several() => {
-                Err(OriginFailure::InvalidResponse.into())
-            }
-            _ => Ok(response.map(|body| Answer { body, lease })),
+        match continues.are_several() {
+            true => Err(OriginFailure::InvalidResponse.into()),
+            false => Ok(response.map(|body| Answer { body, lease })),
         }
     }
 }

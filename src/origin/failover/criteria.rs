@@ -19,7 +19,7 @@ const EXPECTED: &str = "one or more of 400, 403, 404, 416, 429, 500, 502, 503 an
 /// | [`Dns`](OriginFailure::Dns), [`Tls`](OriginFailure::Tls) | 502, 503 |
 /// | [`ResponseTimeout`](OriginFailure::ResponseTimeout), [`CompletionTimeout`](OriginFailure::CompletionTimeout) | 504 |
 /// | [`Closed`](OriginFailure::Closed), [`InvalidResponse`](OriginFailure::InvalidResponse), [`HeaderTooBig`](OriginFailure::HeaderTooBig), [`Credentials`](OriginFailure::Credentials) | 502 |
-/// | [`BadRequest`](OriginFailure::BadRequest), [`RequestBody`](OriginFailure::RequestBody) | never: another origin couldn't answer that either |
+/// | [`BadRequest`](OriginFailure::BadRequest), [`RequestBody`](OriginFailure::RequestBody), [`RequestTimeout`](OriginFailure::RequestTimeout) | never: another origin couldn't answer that either |
 /// | an error of a service that isn't ours, which doesn't say why | 502, 503, 504 |
 ///
 /// ```
@@ -97,7 +97,9 @@ impl fmt::Debug for FailoverCriteria {
 /// The status codes any of which has to be listed.
 fn counts_as(failure: OriginFailure) -> &'static [u16] {
     match failure {
-        OriginFailure::BadRequest | OriginFailure::RequestBody => &[],
+        OriginFailure::BadRequest | OriginFailure::RequestBody | OriginFailure::RequestTimeout => {
+            &[]
+        }
         OriginFailure::Connect => &[503],
         OriginFailure::ConnectTimeout => &[503, 504],
         OriginFailure::Dns | OriginFailure::Tls => &[502, 503],
@@ -120,9 +122,10 @@ mod tests {
     use proptest::prelude::*;
 
     /// The spec's sections 7 and 9, as a table of their own.
-    const TABLE: [(OriginFailure, &[u16]); 12] = [
+    const TABLE: [(OriginFailure, &[u16]); 13] = [
         (OriginFailure::BadRequest, &[]),
         (OriginFailure::RequestBody, &[]),
+        (OriginFailure::RequestTimeout, &[]),
         (OriginFailure::Credentials, &[502]),
         (OriginFailure::Dns, &[502, 503]),
         (OriginFailure::Connect, &[503]),

@@ -45,6 +45,9 @@ use tower_layer::Layer;
 /// assert_eq!(response.extensions().get(), Some(&AnsweredBy::Secondary));
 /// # Ok(()) }
 /// ```
+///
+/// Both services get a `Request<`[`OptionalBody`](crate::OptionalBody)`<B>>` for a viewer's `Request<B>`: the secondary is asked
+/// without a body. A service that takes one type of body only is wrapped by `tower`'s `map_request`.
 #[derive(Clone, Debug)]
 pub struct FailoverLayer<S> {
     secondary: S,
