@@ -9,7 +9,7 @@
 //! | 4 the origin side | [`origin`] | how a request reaches an origin: whom to try, who signs, the client |
 //! | 3 the hall | [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
 //! | 2b machinery | [`store`], `coalesce`, [`invalidation`] | stateful parts behind small traits; no HTTP policy |
-//! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch`, `ready`, `optional_body` | what the machinery is made of |
+//! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch`, `failure`, `ready`, `optional_body` | what the machinery is made of |
 //! | 1 pure rules | `policy` over `forward`, [`freshness`], [`range`] and [`conditional`], over [`key`] and [`sigv4`], over [`headers`], `viewer` and [`error`] | functions from values to values: no I/O, no async, no clock, no locks |
 //!
 //! A rule is changed on floor 1; floor 3 knows none. Time reaches floor 1 as an argument.
@@ -36,6 +36,7 @@ mod coalesce;
 pub mod conditional;
 mod epoch;
 pub mod error;
+mod failure;
 pub mod fill;
 mod forward;
 pub mod freshness;

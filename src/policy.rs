@@ -3,7 +3,7 @@
 use crate::{
     error::ConfigError,
     forward::Forwarding,
-    freshness::FreshnessPolicy,
+    freshness::{FreshnessPolicy, Keeps},
     key::{AcceptEncoding, Cookies, KeyPolicy, ListOrder, Query},
 };
 use http::{HeaderName, StatusCode, header};
@@ -326,6 +326,12 @@ impl CachePolicy {
 
     pub(crate) fn range_miss(&self) -> RangeMiss {
         self.range_miss
+    }
+
+    /// The same, of which only so much is stored.
+    pub(crate) fn keeping(mut self, keeps: Keeps) -> Self {
+        self.freshness.keeps = keeps;
+        self
     }
 
     /// How keys are made.

@@ -25,7 +25,7 @@
 //! |---|---|---|
 //! | `hit` | What is stored is fresh; or it is stale, and the request allows that (`max-stale`). | If viewers may not: `honor_request_directives(false)`, or `must-revalidate` in the response. |
 //!
-//! `detail`, a [`Detail`]: what else there is to say. The first thirteen are rules by which nothing is stored, each a [`Refusal`].
+//! `detail`, a [`Detail`]: what else there is to say. The first fourteen are rules by which nothing is stored, each a [`Refusal`].
 //!
 //! | said | why | what to do |
 //! |---|---|---|
@@ -42,6 +42,7 @@
 //! | `detail=no-lifetime` | Nothing says for how long it may be used, and it can't be confirmed. | `max-age` or `s-maxage` in the response, a validator, or a default in the policy ([`ttl`](crate::CachePolicy::ttl)). |
 //! | `detail=stale` | It is stale on arrival, and can't be confirmed. | Look at its `max-age`, `Expires`, `Age` and `Date`; give it a validator. |
 //! | `detail=good-at-hand` | It is an error or a part, and a better response is stored that is still of use to others. | Nothing: a request insisted, and met an inner service in trouble, or asked for a part of what is there. |
+//! | `detail=error` | It is an error, and this is an [origin shield](crate::origin::OriginShieldLayer): it shares errors with those who wait for them, and stores none. | Nothing: the caches above may store it. |
 //! | `detail=no-room` | It is too large for the store, or the store is full of what is being written or sent. | A larger [`MemoryStore`](crate::MemoryStore), or a higher [`max_object`](crate::store::MemoryStoreBuilder::max_object). |
 //! | `detail=uncacheable` | The last answer for the key wasn't stored: for two minutes requests don't wait for each other. | Look at the `detail` of the first one. |
 //! | `detail=revalidated` | The inner service confirmed what is stored. | Nothing: that is what validators are for. |
@@ -49,6 +50,7 @@
 //! | `detail=stale-if-error` | It is stale, and stands in for an inner service that fails (`fwd-status`), or failed a moment ago. | Mend the inner service. [`stale_retry`](crate::CachePolicy::stale_retry) says when it is asked again. |
 //! | `detail=fetch-failed` | The inner service failed, panicked or took too long, and nothing could stand in. | Mend it; a `stale-if-error` in its responses bridges the gap; [`fetch_timeout`](crate::CacheCoreBuilder::fetch_timeout) is the longest wait. |
 //! | `detail=only-if-cached` | The request asks for a stored answer only, and there is none: a 504, and the inner service isn't asked. | Nothing. |
+//! | `detail=origin-shield-hit` | An origin shield between this cache and the origin had it stored, and there is nothing else to say. | Nothing. |
 //! | `detail=too-many-fetches` | As many fetches are under way as may be: this one runs alone and isn't stored; or, without `fwd`, it waited as long as it may, and is a 503. | Raise [`max_fetches`](crate::CacheCoreBuilder::max_fetches), or find out why the inner service is slow. |
 
 use crate::{
@@ -96,7 +98,15 @@ pub struct CacheStatus {
     /// Milliseconds.
     pub(crate) ttl: Option<i64>,
     pub(crate) detail: Option<Detail>,
+    pub(crate) origin_shield_hit: bool,
 }
+
+/// An extension of responses: an origin shield answered from what it has stored, without the origin.
+///
+/// An [`OriginShieldLayer`](crate::origin::OriginShieldLayer) puts it on its hits, and an `Origin` with remote shields on theirs. A
+/// cache above says so of what it fetched: [`CacheStatus::is_origin_shield_hit`]. It is CloudFront's `OriginShieldHit`, for logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OriginShieldHit;
 
 /// Why it came so, where the parameters of RFC 9211 don't say. The [module](self) says what to do about each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +130,8 @@ pub enum Detail {
     OnlyIfCached,
     /// Too many fetches are under way for another to be shared and stored.
     TooManyFetches,
+    /// An origin shield answered from what it has stored.
+    OriginShieldHit,
 }
 
 impl fmt::Display for Detail {
@@ -134,6 +146,7 @@ impl fmt::Display for Detail {
             Self::FetchFailed => "fetch-failed",
             Self::OnlyIfCached => "only-if-cached",
             Self::TooManyFetches => "too-many-fetches",
+            Self::OriginShieldHit => "origin-shield-hit",
         })
     }
 }
@@ -163,6 +176,7 @@ impl CacheStatus {
         collapsed: false,
         ttl: None,
         detail: None,
+        origin_shield_hit: false,
     };
 
     /// Whether a stored response answered without the inner service.
@@ -204,7 +218,15 @@ impl CacheStatus {
     /// Why it came so.
     #[must_use]
     pub fn detail(&self) -> Option<Detail> {
-        self.detail
+        let shield = self.origin_shield_hit.then_some(Detail::OriginShieldHit);
+        self.detail.or(shield)
+    }
+
+    /// Whether the request was forwarded, and an origin shield answered it from what it has stored: CloudFront's
+    /// `OriginShieldHit`. [`detail`](Self::detail) says so where there is nothing else to say.
+    #[must_use]
+    pub fn is_origin_shield_hit(&self) -> bool {
+        self.origin_shield_hit
     }
 
     /// The member of `Cache-Status` that says this, behind those of the caches upstream, and with the key if it is to be said.
@@ -246,6 +268,7 @@ impl CacheStatus {
             && !self.stored
             && self.forward_status.is_none()
             && self.detail.is_none()
+            && !self.origin_shield_hit
     }
 
     /// Formatting without `format!`: this is on the hit's path.
@@ -295,7 +318,7 @@ impl fmt::Display for CacheStatus {
         if self.collapsed {
             f.write_str("; collapsed")?;
         }
-        if let Some(detail) = self.detail {
+        if let Some(detail) = self.detail() {
             write!(f, "; detail={detail}")?;
         }
         Ok(())
@@ -580,8 +603,8 @@ mod tests {
     /// Each `Refusal`, likewise.
     fn next_refusal(after: Option<Refusal>) -> Option<Refusal> {
         use Refusal::{
-            Authorization, Cookie, Disabled, GoodAtHand, Method, NoLifetime, NoStore, Private,
-            RequestNoStore, SetCookie, Stale, Status, VaryAny,
+            Authorization, Cookie, Disabled, Error, GoodAtHand, Method, NoLifetime, NoStore,
+            Private, RequestNoStore, SetCookie, Stale, Status, VaryAny,
         };
         match after {
             None => Some(Disabled),
@@ -597,15 +620,16 @@ mod tests {
             Some(VaryAny) => Some(NoLifetime),
             Some(NoLifetime) => Some(Stale),
             Some(Stale) => Some(GoodAtHand),
-            Some(GoodAtHand) => None,
+            Some(GoodAtHand) => Some(Error),
+            Some(Error) => None,
         }
     }
 
     /// Each `Detail`, likewise.
     fn next_detail(after: Option<Detail>) -> Option<Detail> {
         use Detail::{
-            FetchFailed, NoRoom, NotStored, OnlyIfCached, Revalidated, StaleIfError,
-            StaleWhileRevalidate, TooManyFetches, Uncacheable,
+            FetchFailed, NoRoom, NotStored, OnlyIfCached, OriginShieldHit, Revalidated,
+            StaleIfError, StaleWhileRevalidate, TooManyFetches, Uncacheable,
         };
         match after {
             None => next_refusal(None).map(NotStored),
@@ -617,7 +641,8 @@ mod tests {
             Some(StaleIfError) => Some(FetchFailed),
             Some(FetchFailed) => Some(OnlyIfCached),
             Some(OnlyIfCached) => Some(TooManyFetches),
-            Some(TooManyFetches) => None,
+            Some(TooManyFetches) => Some(OriginShieldHit),
+            Some(OriginShieldHit) => None,
         }
     }
 

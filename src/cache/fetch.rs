@@ -172,7 +172,9 @@ impl<St: Store> Sent<St> {
         B::Error: Into<BoxError>,
     {
         let code = response.status();
-        if let Some((answer, shareable)) = self.confirmed(code, response.headers()).await {
+        let from_shield = respond::is_origin_shield_hit(&response);
+        let confirmed = self.confirmed(code, response.headers(), from_shield).await;
+        if let Some((answer, shareable)) = confirmed {
             // Stored by now: each finds it, if it is for it.
             let outcome = move || match shareable {
                 true => Outcome::Again,
@@ -191,6 +193,8 @@ impl<St: Store> Sent<St> {
             on_time: None,
             stored: false,
             detail: None,
+            origin_shield_hit: from_shield,
+            failure: response.extensions().get().copied(),
             vary: storing.variant_of(&fields),
             epoch: storing.epoch(),
             tags: storing.tags(&fields),

@@ -9,6 +9,7 @@ use crate::{
     coalesce::Landing,
     conditional,
     epoch::Epoch,
+    failure::OriginFailure,
     freshness::{Forward, Freshness},
     headers::{content_length, remove_representation_metadata},
     key::{CacheKey, VariantKey},
@@ -87,6 +88,10 @@ pub(super) struct SharedAnswer {
     pub(super) on_time: Option<Freshness>,
     pub(super) stored: bool,
     pub(super) detail: Option<Detail>,
+    /// An origin shield had it stored.
+    pub(super) origin_shield_hit: bool,
+    /// It stands in the place of an origin's answer.
+    pub(super) failure: Option<OriginFailure>,
     /// Which requests it is for.
     pub(super) vary: Option<(Box<[HeaderName]>, VariantKey)>,
     /// When it was asked for, and its tags: those who ask after an invalidation aren't answered by it.
@@ -100,6 +105,7 @@ impl SharedAnswer {
             ttl: self.freshness.map(|freshness| freshness.ttl(now)),
             stored: self.stored,
             detail: self.detail,
+            origin_shield_hit: self.origin_shield_hit,
             ..CacheStatus::forwarded(forward)
         }
     }
@@ -124,7 +130,11 @@ impl SharedAnswer {
         if settings.age && age > 0 {
             headers.insert(header::AGE, age.into());
         }
-        self.respond(settings, viewer, headers, body, status)
+        let mut response = self.respond(settings, viewer, headers, body, status);
+        if let Some(failure) = self.failure {
+            response.extensions_mut().insert(failure);
+        }
+        response
     }
 
     /// The answer for one of them: its own condition is answered here, and its own range cut.

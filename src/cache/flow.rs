@@ -337,7 +337,9 @@ where
             None => call.await?,
         };
         let code = response.status();
-        if let Some((answer, _)) = sent.confirmed(code, response.headers()).await {
+        let from_shield = respond::is_origin_shield_hit(&response);
+        let confirmed = sent.confirmed(code, response.headers(), from_shield).await;
+        if let Some((answer, _)) = confirmed {
             return Ok(answer);
         }
         let (mut fields, judged) = sent.judge(&mut response).await;

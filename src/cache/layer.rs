@@ -69,6 +69,14 @@ impl<St: Store> CacheLayer<St> {
 }
 
 impl<St> CacheLayer<St> {
+    /// An origin shield's layer.
+    pub(crate) fn shield(core: CacheCore<St>) -> Self {
+        Self {
+            core,
+            settings: Arc::new(Settings::shield()),
+        }
+    }
+
     fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
         set(Arc::make_mut(&mut self.settings));
         self

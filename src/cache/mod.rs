@@ -72,6 +72,8 @@
 //! The request reaches the inner service with its extensions. Those of its response reach the viewer that led the
 //! fetch (or ran alone), not its followers, and are not stored.
 //!
+//! An [`OriginFailure`](crate::origin::OriginFailure) reaches the followers, too: it says why the answer is none of the origin's.
+//!
 //! # Runtime
 //!
 //! A fetch is a tokio task. Without a tokio runtime, a request that must be fetched panics in `tokio::spawn`.

@@ -7,7 +7,7 @@ use crate::{
     headers::{CACHE_STATUS, RequestFacts, X_CACHE, remove_representation_metadata},
     key::CacheKey,
     range::{self, Multipart, RangeRules, Selected},
-    status::{CacheStatus, Detail},
+    status::{CacheStatus, Detail, OriginShieldHit},
     store::{Object, Version},
 };
 use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -171,8 +171,9 @@ pub(super) fn annotate<B>(
     settings: &Settings,
     key: Option<&CacheKey>,
     response: &mut Response<B>,
-    status: CacheStatus,
+    mut status: CacheStatus,
 ) {
+    status.origin_shield_hit |= is_origin_shield_hit(response);
     let said = key.filter(|_| settings.cache_status_key);
     if settings.cache_status
         && let Some(value) = status.header_value(None, &settings.product, said)
@@ -184,6 +185,11 @@ pub(super) fn annotate<B>(
         response.headers_mut().insert(X_CACHE, value);
     }
     finish(settings, key, response, status);
+}
+
+/// Whether an origin shield below answered from what it has stored.
+pub(super) fn is_origin_shield_hit<B>(response: &Response<B>) -> bool {
+    response.extensions().get::<OriginShieldHit>().is_some()
 }
 
 /// The extension, and the event: of every answer, here alone, so that they say what the field says.
@@ -202,6 +208,9 @@ fn finish<B>(
         if settings.cache_status_key {
             add_key(response.extensions_mut(), key);
         }
+    }
+    if settings.is_shield && status.hit {
+        response.extensions_mut().insert(OriginShieldHit);
     }
 }
 

@@ -130,6 +130,7 @@ impl<St: Store> Sent<St> {
         &self,
         code: StatusCode,
         fields: &HeaderMap,
+        origin_shield_hit: bool,
     ) -> Option<(Response<ResponseBody<B>>, bool)> {
         let (object, part) = self.there.as_ref().filter(|_| self.conditioned)?;
         if code != StatusCode::NOT_MODIFIED {
@@ -142,6 +143,7 @@ impl<St: Store> Sent<St> {
             ttl: Some(times(self.shared(), &confirmed.object, now).ttl(now)),
             stored: confirmed.stored,
             detail: Some(Detail::Revalidated),
+            origin_shield_hit,
             ..CacheStatus::forwarded(self.forward)
         };
         let viewer = self.viewer();
@@ -160,15 +162,16 @@ impl<St: Store> Sent<St> {
             && self.on_time(refusal, code, fields).is_none()
     }
 
-    /// The times of a response that isn't stored only because it took so long to come.
+    /// The times, for those who waited for it, of a response that isn't stored only because it took so long to come, or is one
+    /// that isn't kept here.
     pub(super) fn on_time(
         &self,
         refusal: Refusal,
         code: StatusCode,
         fields: &HeaderMap,
     ) -> Option<Freshness> {
-        let is_stale = refusal == Refusal::Stale;
-        is_stale.then(|| self.storing.on_time(code, fields))?
+        let may_share = matches!(refusal, Refusal::Stale | Refusal::Error);
+        may_share.then(|| self.storing.on_time(code, fields))?
     }
 
     /// The end-to-end fields of a response, and whether it may be stored. (A shared borrow would ask the body to be `Sync`.)

@@ -1,6 +1,6 @@
 //! What a layer is set to.
 
-use crate::{policy::CachePolicy, status::Product};
+use crate::{freshness::Keeps, policy::CachePolicy, status::Product};
 use http::request::Parts;
 use std::{fmt, sync::Arc};
 
@@ -16,6 +16,21 @@ pub(super) struct Settings {
     pub(super) age: bool,
     pub(super) x_cache: bool,
     pub(super) product: Product,
+    /// It is an origin shield.
+    pub(super) is_shield: bool,
+}
+
+impl Settings {
+    /// An origin shield's, of this policy but for errors, which it doesn't store.
+    pub(super) fn shield() -> Self {
+        Self {
+            policy: CachePolicy::default().keeping(Keeps::NoErrors),
+            x_cache: false,
+            product: Product::new("frontage-shield").unwrap_or_default(),
+            is_shield: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Settings {
@@ -29,6 +44,7 @@ impl Default for Settings {
             age: true,
             x_cache: true,
             product: Product::default(),
+            is_shield: false,
         }
     }
 }
@@ -44,6 +60,7 @@ impl fmt::Debug for Settings {
             .field("age", &self.age)
             .field("x_cache", &self.x_cache)
             .field("product", &self.product.name())
+            .field("is_shield", &self.is_shield)
             .finish()
     }
 }

@@ -156,26 +156,30 @@ impl<St: Store> Storing<St> {
         status: StatusCode,
         response: &HeaderMap,
     ) -> Result<Accepted, Refusal> {
-        self.judge_since(self.requested_at, status, response)
+        let judged = freshness::storable(
+            &self.exchange(self.requested_at, status, response),
+            self.settings.policy.freshness(),
+        );
+        judged.map(Self::accept)
     }
 
-    /// The times of a response that is stale only since it took so long to come: those who waited for it can have none that is
-    /// fresher.
+    /// The times of a response for those who waited for it, who can have none that is fresher: as if it had taken no time to
+    /// come, and whether or not it is one that is kept.
     pub(super) fn on_time(&self, status: StatusCode, response: &HeaderMap) -> Option<Freshness> {
         let now = self.shared().clock.now();
-        let accepted = self.judge_since(now, status, response).ok()?;
+        let exchange = self.exchange(now, status, response);
+        let shared = freshness::shareable(&exchange, self.settings.policy.freshness());
+        let accepted = Self::accept(shared.ok()?);
         accepted.usable.then_some(accepted.freshness)
     }
 
-    fn judge_since(
-        &self,
+    fn exchange<'a>(
+        &'a self,
         requested_at: u64,
         status: StatusCode,
-        response: &HeaderMap,
-    ) -> Result<Accepted, Refusal> {
-        let policy = self.settings.policy.freshness();
-        let received_at = self.shared().clock.now();
-        let exchange = Exchange {
+        response: &'a HeaderMap,
+    ) -> Exchange<'a> {
+        Exchange {
             method: if self.method == Method::HEAD {
                 &Method::GET
             } else {
@@ -185,15 +189,17 @@ impl<St: Store> Storing<St> {
             status,
             response,
             requested_at,
-            received_at,
-        };
-        let Storable { freshness, without } = freshness::storable(&exchange, policy)?;
-        let usable = freshness.is_usable(received_at);
-        Ok(Accepted {
+            received_at: self.shared().clock.now(),
+        }
+    }
+
+    fn accept(storable: Storable) -> Accepted {
+        let Storable { freshness, without } = storable;
+        Accepted {
+            usable: freshness.is_usable(freshness.received_at),
             freshness,
-            usable,
             without,
-        })
+        }
     }
 
     /// Removes from a response, once judged, what the policy keeps from viewers and store, and what its status can't have.

@@ -39,7 +39,9 @@ mod storable;
 pub use age::Freshness;
 pub(crate) use age::corrected_initial_age;
 pub use policy::FreshnessPolicy;
+pub(crate) use policy::Keeps;
 pub use reuse::{Forward, Verdict, assess, may_stand_in};
+pub(crate) use storable::shareable;
 pub use storable::{
     Exchange, Refusal, Storable, fields_of_one_viewer, is_lasting, is_shareable_error, storable,
 };

@@ -1,5 +1,6 @@
 //! The settings of the evaluator.
 
+use super::Refusal;
 use crate::{
     headers::{RequestFacts, ResponseDirectives},
     key::ListOrder,
@@ -20,6 +21,26 @@ pub(crate) enum Rules {
     CloudFront,
 }
 
+/// What is stored of what may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// All.
+    Everything,
+    /// All but what has a status of 400 or above: an origin shield.
+    NoErrors,
+}
+
+impl Keeps {
+    /// Why a response that may be stored isn't all the same.
+    pub(super) fn refuses(self, status: StatusCode) -> Option<Refusal> {
+        let is_error = status.is_client_error() || status.is_server_error();
+        match self {
+            Self::Everything => None,
+            Self::NoErrors => is_error.then_some(Refusal::Error),
+        }
+    }
+}
+
 /// The settings of [`storable`](super::storable) and [`assess`](super::assess).
 ///
 /// Made by the profiles of [`CachePolicy`](crate::CachePolicy); its setters change it.
@@ -27,6 +48,7 @@ pub(crate) enum Rules {
 #[allow(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct FreshnessPolicy {
     pub(crate) rules: Rules,
+    pub(crate) keeps: Keeps,
     pub(crate) min_ttl: Duration,
     pub(crate) default_ttl: Duration,
     pub(crate) max_ttl: Duration,
@@ -62,6 +84,7 @@ impl FreshnessPolicy {
     pub fn rfc9111() -> Self {
         Self {
             rules: Rules::Rfc,
+            keeps: Keeps::Everything,
             min_ttl: Duration::ZERO,
             default_ttl: Duration::ZERO,
             max_ttl: 100 * YEAR,
@@ -85,6 +108,7 @@ impl FreshnessPolicy {
     pub fn cloudfront(min: Duration, default: Duration, max: Duration) -> Self {
         Self {
             rules: Rules::CloudFront,
+            keeps: Keeps::Everything,
             min_ttl: min,
             default_ttl: default,
             max_ttl: max,

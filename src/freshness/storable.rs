@@ -69,6 +69,8 @@ pub enum Refusal {
     Stale,
     /// It is an error or a part, and a better response is stored that is still of use.
     GoodAtHand,
+    /// It is an error, and an origin shield stores none.
+    Error,
 }
 
 impl Refusal {
@@ -98,6 +100,7 @@ impl Refusal {
             Self::NoLifetime => "no-lifetime",
             Self::Stale => "stale",
             Self::GoodAtHand => "good-at-hand",
+            Self::Error => "error",
         }
     }
 }
@@ -108,6 +111,18 @@ impl Refusal {
 ///
 /// The reason why it may not be stored.
 pub fn storable(exchange: &Exchange<'_>, policy: &FreshnessPolicy) -> Result<Storable, Refusal> {
+    let storable = shareable(exchange, policy)?;
+    match policy.keeps.refuses(exchange.status) {
+        Some(refusal) => Err(refusal),
+        None => Ok(storable),
+    }
+}
+
+/// Judges a response for those who wait for it: as [`storable`], but that it needn't be one that the policy keeps.
+pub(crate) fn shareable(
+    exchange: &Exchange<'_>,
+    policy: &FreshnessPolicy,
+) -> Result<Storable, Refusal> {
     match policy.rules {
         Rules::Rfc => storable_rfc(exchange, policy),
         Rules::CloudFront => storable_cloudfront(exchange, policy),
@@ -336,7 +351,7 @@ pub fn is_lasting(refusal: Refusal, request: &RequestFacts, status: StatusCode) 
         StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE
     );
     !(refusal.is_of_request()
-        || refusal == Refusal::Disabled
+        || matches!(refusal, Refusal::Disabled | Refusal::Error)
         || request.range
         || special
         || status.is_informational()

@@ -11,13 +11,13 @@ mod body;
 #[cfg(feature = "origin")]
 mod client;
 mod failover;
-mod failure;
 #[cfg(feature = "origin")]
 mod request;
 #[cfg(feature = "origin")]
 mod service;
 #[cfg(feature = "origin")]
 mod settings;
+mod shield;
 mod sign;
 #[cfg(feature = "origin")]
 mod timer;
@@ -26,10 +26,11 @@ mod upgrade;
 #[cfg(feature = "origin")]
 mod upload;
 
+pub use crate::failure::OriginFailure;
 #[cfg(feature = "origin")]
 pub use failover::OriginGroup;
 pub use failover::{AnsweredBy, Failover, FailoverCriteria, FailoverFuture, FailoverLayer};
-pub use failure::OriginFailure;
+pub use shield::OriginShieldLayer;
 pub use sign::{
     Credentials, CredentialsError, OriginAccessControl, ProvideCredentials, ProvidedCredentials,
     RefreshingCredentials, S3Host, Sign, SignError, SignFuture, SignLayer, Signer, SigningBehavior,

@@ -596,3 +596,37 @@ fn an_s_maxage_that_allows_nothing_lifts_no_ban() {
         }
     }
 }
+
+#[test]
+fn a_shield_keeps_no_error_and_shares_what_it_would_have_kept() {
+    let shield = |policy: &FreshnessPolicy| FreshnessPolicy {
+        keeps: crate::freshness::Keeps::NoErrors,
+        ..policy.clone()
+    };
+    let mut response = HeaderMap::new();
+    response.insert("cache-control", "max-age=60".parse().unwrap());
+    for policy in [FreshnessPolicy::default(), cloudfront(1, 60, 100)] {
+        for status in 200..600 {
+            let exchange = Exchange {
+                method: &Method::GET,
+                request: &RequestFacts::default(),
+                status: StatusCode::from_u16(status).unwrap(),
+                response: &response,
+                requested_at: 0,
+                received_at: 0,
+            };
+            let usual = storable(&exchange, &policy);
+            let expected = match &usual {
+                Ok(_) if status >= 400 => Err(Refusal::Error),
+                usual => usual.clone(),
+            };
+            assert_eq!(storable(&exchange, &shield(&policy)), expected, "{status}");
+            assert_eq!(shareable(&exchange, &shield(&policy)), usual, "{status}");
+            assert!(!is_lasting(
+                Refusal::Error,
+                exchange.request,
+                exchange.status
+            ));
+        }
+    }
+}
