@@ -3,7 +3,10 @@
 //! What is not in the key is not forwarded on a cacheable request: CloudFront's defence against poisoned caches. Only what
 //! is removed is decided here; what is set or appended (`Host`, `Via`, ...) is the origin's matter.
 
-use crate::key::{Cookies, KeyPolicy};
+use crate::{
+    headers::CDN_LOOP,
+    key::{Cookies, KeyPolicy},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
 
 /// How much of a request is forwarded.
@@ -16,9 +19,11 @@ pub(crate) enum Forwarding {
 }
 
 /// Headers that CloudFront forwards by default on `GET` and `HEAD`, listed or not. It sets `Host` to the origin's name, which
-/// only the origin side knows: here it passes. `User-Agent` it replaces: the viewer's doesn't pass.
-const FORWARDED_BY_DEFAULT: [HeaderName; 21] = [
+/// only the origin side knows: here it passes. `User-Agent` it replaces: the viewer's doesn't pass. `CDN-Loop` must pass
+/// (RFC 8586 section 2).
+const FORWARDED_BY_DEFAULT: [HeaderName; 22] = [
     header::CACHE_CONTROL,
+    CDN_LOOP,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
     header::DATE,
@@ -207,6 +212,7 @@ mod tests {
                 ("x-forwarded-proto", "https"),
                 ("cloudfront-viewer-country", "XX"),
                 ("cache-control", "no-cache"),
+                ("cdn-loop", "edge"),
                 ("referer", "r"),
                 ("range", "bytes=0-1"),
                 ("te", "trailers"),
@@ -219,6 +225,7 @@ mod tests {
                 "accept-encoding: gzip",
                 "accept-language: en",
                 "cache-control: no-cache",
+                "cdn-loop: edge",
                 "cookie: a=1; b=2",
                 "host: h",
                 "range: bytes=0-1",

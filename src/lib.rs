@@ -6,7 +6,7 @@
 //!
 //! | floor | modules | what lives there |
 //! |---|---|---|
-//! | 4 the origin side | [`origin`] | how a request reaches an origin: whom to try, who signs, the client |
+//! | 4 the viewer's side, the origin's side | [`cdn_loop`]; [`origin`] | what a request is held to before all else; how it reaches an origin: whom to try, who signs, the client |
 //! | 3 the hall | [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
 //! | 2b machinery | [`store`], `coalesce`, [`invalidation`] | stateful parts behind small traits; no HTTP policy |
 //! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch`, `failure`, `ready`, `optional_body` | what the machinery is made of |
@@ -31,6 +31,7 @@
 
 pub mod body;
 pub mod cache;
+pub mod cdn_loop;
 pub mod clock;
 mod coalesce;
 pub mod conditional;

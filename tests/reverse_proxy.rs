@@ -21,7 +21,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use process::Process;
-use raw::{OK, Server, serve};
+use raw::{OK, Seen, Server, serve};
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -245,5 +245,46 @@ async fn grpc_passes_by_http_2_on_both_sides() {
         let whole = response.into_body().collect().await.unwrap();
         assert_eq!(whole.trailers().unwrap()["grpc-status"], "0");
         assert_eq!(whole.to_bytes(), "message");
+    }
+}
+
+/// Passes each connection on to an address that is told later, and counts the requests.
+async fn counted(to: tokio::sync::watch::Receiver<Option<SocketAddr>>) -> (SocketAddr, Seen) {
+    let server = serve(move |_, mut peer| {
+        let mut to = to.clone();
+        async move {
+            let address = to.wait_for(Option::is_some).await.unwrap().unwrap();
+            let mut next = TcpStream::connect(address).await.unwrap();
+            while let Some(head) = peer.head().await {
+                next.write_all(head.as_bytes()).await.unwrap();
+                let mut answer = vec![0; 4096];
+                let read = next.read(&mut answer).await.unwrap();
+                peer.send(&answer[..read]).await;
+            }
+        }
+    })
+    .await;
+    (server.address, server.seen)
+}
+
+#[tokio::test]
+async fn a_ring_of_two_ends_with_a_508() {
+    for policy in ["default", "caching-optimized", "caching-disabled"] {
+        let (tell, told) = tokio::sync::watch::channel(None);
+        let (first_asks, by_first) = counted(told).await;
+        let policy = format!("--policy {policy}");
+        let first = Proxy::start(&format!("--origin http://{first_asks} {policy}")).await;
+        let (_always, is_first) = tokio::sync::watch::channel(Some(first.0.address));
+        let (second_asks, by_second) = counted(is_first).await;
+        let second = Proxy::start(&format!("--origin http://{second_asks} {policy}")).await;
+        tell.send_replace(Some(second.0.address));
+        let asked = (0..20).map(|_| first.get("/a"));
+        for (status, body, took) in futures_util::future::join_all(asked).await {
+            assert_eq!((status, body.as_str()), (508, ""));
+            assert!(took < Duration::from_secs(10), "{took:?}");
+        }
+        // Each passage of a viewer's request is one, or less where they are shared.
+        let (out, back) = (by_first.heads().len(), by_second.heads().len());
+        assert!((1..=20).contains(&out) && back <= out, "{out} {back}");
     }
 }

@@ -18,7 +18,7 @@ mod server;
 mod viewer;
 
 use arguments::Arguments;
-use frontage::{CacheLayer, MemoryStore};
+use frontage::{CacheLayer, MemoryStore, cdn_loop::CdnLoopLayer};
 use std::{error::Error, process::ExitCode};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tower::Layer;
@@ -59,7 +59,8 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
 
     let layer = CacheLayer::new(MemoryStore::new(arguments.memory)).policy(arguments.policy);
-    let cache = layer.layer(arguments.origins);
+    // Outermost, or a request that comes back would wait for itself in the cache.
+    let cache = CdnLoopLayer::new("frontage")?.layer(layer.layer(arguments.origins));
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let stop = async move {
         tokio::select! {

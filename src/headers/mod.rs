@@ -4,6 +4,7 @@
 //! reusing a response is decided in [`freshness`](crate::freshness).
 
 mod cache_control;
+mod cdn_loop;
 mod date;
 mod fields;
 mod list;
@@ -11,6 +12,7 @@ mod request;
 mod targeted;
 
 pub use cache_control::{DeltaSeconds, Qualified, RequestDirectives, ResponseDirectives};
+pub(crate) use cdn_loop::{CDN_LOOP, CdnInfo};
 pub use date::{date_of, http_date, parse_http_date};
 pub use fields::{
     APPENDED_SLOTS, CACHE_STATUS, X_CACHE, content_length, content_range, merge_not_modified,

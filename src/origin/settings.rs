@@ -26,9 +26,10 @@ const MOST_HEADERS: usize = 30;
 /// What the system takes (`sun_path` with its end).
 const LONGEST_SOCKET_PATH: usize = 107;
 
-/// Custom headers that CloudFront doesn't allow.
-const FORBIDDEN: [&str; 22] = [
+/// Custom headers that CloudFront doesn't allow, and one that would hide a loop.
+const FORBIDDEN: [&str; 23] = [
     "cache-control",
+    "cdn-loop",
     "connection",
     "content-length",
     "cookie",
@@ -307,7 +308,7 @@ impl Origin {
     ///
     /// # Errors
     ///
-    /// For a name that CloudFront doesn't allow (such as `Host`, `Cookie`, `Range`, `Via`, `X-Amz-...`), over 256
+    /// For a name that CloudFront doesn't allow (such as `Host`, `Cookie`, `Range`, `Via`, `X-Amz-...`), for `CDN-Loop`, over 256
     /// characters of a name or 1,783 of a value, over 10,240 in all or 30 headers, and what can't be a header.
     pub fn custom_header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         let error = |expected| Err(ConfigError::new("custom_header", name, expected));

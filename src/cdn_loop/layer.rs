@@ -1,0 +1,62 @@
+//! The layer: who we are.
+
+use super::CdnLoop;
+use crate::{error::ConfigError, headers::CdnInfo, store::Version};
+use std::sync::Arc;
+use tower_layer::Layer;
+
+/// Appends our own member to `CDN-Loop` of each request, and answers one that has it already with a 508.
+///
+/// The member is a name and a random identifier of this layer and its clones (`edge.example.com; id=...`), so that
+/// several proxies of one name in a row are no loop. A field of more than 4,096 bytes, some hundred members, is taken for a loop,
+/// too.
+///
+/// Caches forward the field in every profile, and it is in no key; origins get it. A viewer's `Connection` doesn't take it away.
+///
+/// ```
+/// use axum::{Router, body::Body, http::HeaderMap, routing::get};
+/// use frontage::{CacheLayer, MemoryStore, cdn_loop::CdnLoopLayer};
+/// use http::Request;
+/// use tower::{Layer, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let origin = get(|headers: HeaderMap| async move { headers["cdn-loop"].to_str().unwrap().to_owned() });
+/// let cached = CacheLayer::new(MemoryStore::new(1 << 20)).layer(Router::new().route("/", origin));
+/// let edge = CdnLoopLayer::new("edge.example.com")?.layer(cached);
+///
+/// let response = edge.clone().oneshot(Request::get("/").body(Body::empty())?).await?;
+/// let seen = axum::body::to_bytes(Body::new(response.into_body()), 100).await?;
+/// assert!(seen.starts_with(b"edge.example.com; id="));
+///
+/// let back = Request::get("/").header("cdn-loop", &*seen).body(Body::empty())?;
+/// assert_eq!(edge.oneshot(back).await?.status(), 508);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CdnLoopLayer {
+    info: Arc<CdnInfo>,
+}
+
+impl CdnLoopLayer {
+    /// Under this name: a host, perhaps with a port, or any token (RFC 8586 section 2). Others see it.
+    ///
+    /// # Errors
+    ///
+    /// `cdn_loop`, when it is neither, or longer than 255 bytes.
+    pub fn new(name: &str) -> Result<Self, ConfigError> {
+        let id = u128::from_be_bytes(Version::random().0);
+        let info = CdnInfo::new(name, id)
+            .ok_or_else(|| ConfigError::new("cdn_loop", name, "a host or a token"))?;
+        Ok(Self {
+            info: Arc::new(info),
+        })
+    }
+}
+
+impl<S> Layer<S> for CdnLoopLayer {
+    type Service = CdnLoop<S>;
+
+    fn layer(&self, inner: S) -> CdnLoop<S> {
+        CdnLoop::new(inner, self.info.clone())
+    }
+}

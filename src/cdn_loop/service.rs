@@ -1,0 +1,65 @@
+//! The service: has the request been here?
+
+use super::CdnLoopFuture;
+use crate::{
+    headers::{CDN_LOOP, CdnInfo},
+    optional_body::OptionalBody,
+};
+use http::{Request, Response};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// The service that [`CdnLoopLayer`](super::CdnLoopLayer) makes. It is ready when the inner service is.
+#[derive(Clone, Debug)]
+pub struct CdnLoop<S> {
+    inner: S,
+    info: Arc<CdnInfo>,
+}
+
+impl<S> CdnLoop<S> {
+    pub(super) fn new(inner: S, info: Arc<CdnInfo>) -> Self {
+        Self { inner, info }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for CdnLoop<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Response = Response<OptionalBody<ResBody>>;
+    type Error = S::Error;
+    type Future = CdnLoopFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        if self.info.is_loop(request.headers()) {
+            tracing::warn!(uri = %request.uri(), "a request came back: the configuration is a loop");
+            return CdnLoopFuture::refused();
+        }
+        request
+            .headers_mut()
+            .append(CDN_LOOP, self.info.member().clone());
+        CdnLoopFuture::passing(self.inner.call(request))
+    }
+}
