@@ -7,7 +7,7 @@
 //! | floor | modules | what lives there |
 //! |---|---|---|
 //! | 4 the viewer's side, the origin's side | [`cdn_loop`]; [`origin`] | what a request is held to before all else; how it reaches an origin: whom to try, who signs, the client |
-//! | 3 the hall | [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
+//! | 3 the hall | `coalesce_layer`, which stores nothing, over [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
 //! | 2b machinery | [`store`], `coalesce`, [`invalidation`] | stateful parts behind small traits; no HTTP policy |
 //! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch`, `failure`, `ready`, `optional_body` | what the machinery is made of |
 //! | 1 pure rules | `policy` over `forward`, [`freshness`], [`range`] and [`conditional`], over [`key`] and [`sigv4`], over [`headers`], `viewer` and [`error`] | functions from values to values: no I/O, no async, no clock, no locks |
@@ -34,6 +34,7 @@ pub mod cache;
 pub mod cdn_loop;
 pub mod clock;
 mod coalesce;
+mod coalesce_layer;
 pub mod conditional;
 mod epoch;
 pub mod error;
@@ -57,6 +58,7 @@ mod viewer;
 
 pub use body::ResponseBody;
 pub use cache::{Cache, CacheCore, CacheCoreBuilder, CacheLayer, OverMaxFetches};
+pub use coalesce_layer::{Coalesce, CoalesceLayer, CoalesceLayerBuilder};
 pub use error::{BodyError, ConfigError};
 pub use optional_body::OptionalBody;
 pub use policy::{CachePolicy, RangeMiss};

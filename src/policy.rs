@@ -328,6 +328,14 @@ impl CachePolicy {
         self.range_miss
     }
 
+    /// For those who share what nobody stores.
+    pub(crate) fn coalescing() -> Self {
+        Self {
+            freshness: FreshnessPolicy::coalescing(),
+            ..Self::default()
+        }
+    }
+
     /// The same, of which only so much is stored.
     pub(crate) fn keeping(mut self, keeps: Keeps) -> Self {
         self.freshness.keeps = keeps;

@@ -218,24 +218,20 @@ impl<St: Store> Sent<St> {
             }
             Err(refusal) => {
                 answer.on_time = self.on_time(refusal, code, &answer.headers);
-                if is_head || answer.on_time.is_none() {
+                if answer.on_time.is_none() {
                     return self.hand_over(waiting, response, Detail::NotStored(refusal));
                 }
                 answer.detail = Some(Detail::NotStored(refusal));
+                if is_head {
+                    return self.tell_head(waiting, answer, response, true);
+                }
                 return self.carry(waiting, None, answer, response).await;
             }
         };
         answer.freshness = Some(accepted.freshness);
         let usable = accepted.usable;
         if is_head {
-            // Nothing to store, and nothing to wait for.
-            let answer = Arc::new(answer);
-            let to_leader = self.answer(&answer, response.map(|_none| OnItsWay::absent()));
-            let outcome = move || match usable {
-                true => Outcome::Shared(answer.clone(), Some(OnItsWay::absent())),
-                false => Outcome::Uncacheable(Detail::Uncacheable),
-            };
-            return waiting.tell(outcome, Ok(to_leader));
+            return self.tell_head(waiting, answer, response, usable);
         }
         let Ok(storage) = storing.open(code, &answer.headers, &accepted) else {
             return self.hand_over(waiting, response, Detail::NoRoom);
@@ -258,6 +254,23 @@ impl<St: Store> Sent<St> {
             answer.detail = Some(Detail::NoRoom);
         }
         self.carry(waiting, storage, answer, response).await;
+    }
+
+    /// The answer to a `HEAD`: nothing to store, and nothing to wait for.
+    fn tell_head<B, E>(
+        &self,
+        waiting: Waiting<B, E>,
+        answer: SharedAnswer,
+        response: Response<B>,
+        usable: bool,
+    ) {
+        let answer = Arc::new(answer);
+        let to_leader = self.answer(&answer, response.map(|_none| OnItsWay::absent()));
+        let outcome = move || match usable {
+            true => Outcome::Shared(answer.clone(), Some(OnItsWay::absent())),
+            false => Outcome::Uncacheable(Detail::Uncacheable),
+        };
+        waiting.tell(outcome, Ok(to_leader));
     }
 
     /// The answer isn't stored: the leader gets it as it is, body and all, and the task ends here.

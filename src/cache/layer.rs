@@ -149,6 +149,10 @@ impl<St> CacheLayer<St> {
         Ok(self.set(|settings| settings.product = product))
     }
 
+    pub(crate) fn named(self, product: Product) -> Self {
+        self.set(|settings| settings.product = product)
+    }
+
     /// The state that this layer's services share.
     #[must_use]
     pub fn core(&self) -> &CacheCore<St> {

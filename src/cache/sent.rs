@@ -170,7 +170,10 @@ impl<St: Store> Sent<St> {
         code: StatusCode,
         fields: &HeaderMap,
     ) -> Option<Freshness> {
-        let may_share = matches!(refusal, Refusal::Stale | Refusal::Error);
+        let may_share = matches!(
+            refusal,
+            Refusal::Stale | Refusal::Error | Refusal::StoresNothing
+        );
         may_share.then(|| self.storing.on_time(code, fields))?
     }
 

@@ -28,6 +28,8 @@ pub(crate) enum Keeps {
     Everything,
     /// All but what has a status of 400 or above: an origin shield.
     NoErrors,
+    /// Nothing: it is shared with those who wait for it, and no more.
+    Nothing,
 }
 
 impl Keeps {
@@ -37,6 +39,7 @@ impl Keeps {
         match self {
             Self::Everything => None,
             Self::NoErrors => is_error.then_some(Refusal::Error),
+            Self::Nothing => Some(Refusal::StoresNothing),
         }
     }
 }
@@ -125,6 +128,17 @@ impl FreshnessPolicy {
             stale_retry: ERROR_CACHING_MIN_TTL,
             error_min_ttl: ERROR_CACHING_MIN_TTL,
             error_ttls: BTreeMap::new(),
+        }
+    }
+
+    /// What may be shared by those who wait for it, where nothing is stored: what could be stored by the default, and what says
+    /// nothing of how long it may be used. What a request asks of caches is left to them.
+    pub(crate) fn coalescing() -> Self {
+        Self {
+            keeps: Keeps::Nothing,
+            default_ttl: YEAR,
+            request_directives: false,
+            ..Self::default()
         }
     }
 

@@ -71,6 +71,8 @@ pub enum Refusal {
     GoodAtHand,
     /// It is an error, and an origin shield stores none.
     Error,
+    /// It went through a [`CoalesceLayer`](crate::CoalesceLayer), which stores nothing.
+    StoresNothing,
 }
 
 impl Refusal {
@@ -101,6 +103,7 @@ impl Refusal {
             Self::Stale => "stale",
             Self::GoodAtHand => "good-at-hand",
             Self::Error => "error",
+            Self::StoresNothing => "stores-nothing",
         }
     }
 }
