@@ -41,6 +41,7 @@ impl Proxy {
     async fn get(&self, path: &str) -> (u16, String, Duration) {
         let client = Client::builder(TokioExecutor::new()).build_http();
         let request = Request::get(format!("http://{}{path}", self.0.address))
+            .header("host", "www.example.com")
             .header("x-forwarded-for", "192.0.2.1")
             .body(Empty::<Bytes>::new())
             .unwrap();
@@ -246,6 +247,27 @@ async fn grpc_passes_by_http_2_on_both_sides() {
         assert_eq!(whole.trailers().unwrap()["grpc-status"], "0");
         assert_eq!(whole.to_bytes(), "message");
     }
+}
+
+#[tokio::test]
+async fn a_shield_has_what_another_edge_fetched_and_is_done_without_when_it_is_gone() {
+    let fresh = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 2\r\n\r\nok";
+    let origin = answers(fresh).await;
+    let shield = Proxy::start(&format!("--origin {}", origin.url())).await;
+    let flags = format!(
+        "--origin {} --shield http://{}",
+        origin.url(),
+        shield.0.address
+    );
+    let edges = [Proxy::start(&flags).await, Proxy::start(&flags).await];
+    for edge in &edges {
+        assert_eq!(edge.get("/a").await.1, "ok");
+    }
+    assert_eq!(origin.seen.heads().len(), 1);
+    drop(shield);
+    assert_eq!(edges[0].get("/b").await.1, "ok");
+    let heads = origin.seen.heads();
+    assert!(heads[1].starts_with("GET /b "), "{heads:?}");
 }
 
 /// Passes each connection on to an address that is told later, and counts the requests.

@@ -8,7 +8,7 @@ pub(crate) const USAGE: &str = "\
 A caching reverse proxy.
 
 usage: reverse_proxy --listen ADDR --origin URL [--secondary URL [--failover CODES]]
-                     [--connect-timeout S] [--attempts N] [--response-timeout S]
+                     [--shield URL]... [--connect-timeout S] [--attempts N] [--response-timeout S]
                      [--memory SIZE] [--policy NAME]
 
   --listen ADDR         where to listen, such as 127.0.0.1:8080
@@ -16,6 +16,8 @@ usage: reverse_proxy --listen ADDR --origin URL [--secondary URL [--failover COD
   --secondary URL       where to fetch what the origin fails to answer
   --failover CODES      which of 400,403,404,416,429,500,502,503,504 are failures
                         (default 500,502,503,504); no connection counts as 503, no answer in time as 504
+  --shield URL          an origin shield, such as http://10.0.0.1:8080: another such proxy in front of the same
+                        --origin; may be repeated, up to 16 times
   --connect-timeout S   how long an attempt to connect may take, in seconds (default 10)
   --attempts N          how often to try (default 3)
   --response-timeout S  how long an origin may send nothing, in seconds (default 30)
@@ -44,6 +46,7 @@ impl Arguments {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut listen = None;
         let (mut origin, mut secondary, mut failover) = (None, None, None);
+        let mut shields = Vec::new();
         let mut settings = Settings::default();
         let mut memory = 256 << 20;
         let mut policy = CachePolicy::default();
@@ -61,6 +64,7 @@ impl Arguments {
                 "--origin" => origin = Some(value()?),
                 "--secondary" => secondary = Some(value()?),
                 "--failover" => failover = Some(parse_failover(&value()?)?),
+                "--shield" => shields.push(value()?),
                 "--connect-timeout" => {
                     settings.connect_timeout = Some(parse_seconds(&flag, &value()?)?);
                 }
@@ -83,7 +87,7 @@ impl Arguments {
         };
         Ok(Some(Self {
             listen,
-            origins: settings.origins(&origin, secondary)?,
+            origins: settings.origins(&origin, &shields, secondary)?,
             memory,
             policy,
         }))
@@ -166,7 +170,7 @@ mod tests {
     fn a_full_line_is_read() {
         let arguments = parse(
             "--listen 127.0.0.1:80 --origin http://localhost:90/ --secondary http://localhost:91/base \
-             --failover 404,500 --connect-timeout 0.5 --attempts 1 --response-timeout 5 --memory 2MiB --policy rfc9111",
+             --failover 404,500 --shield http://a --shield http://b:8080 --connect-timeout 0.5 --attempts 1 --response-timeout 5 --memory 2MiB --policy rfc9111",
         );
         let arguments = arguments.unwrap().unwrap();
         assert_eq!(arguments.memory, 2 << 20);
@@ -207,6 +211,8 @@ mod tests {
             ("--origin", "http://a:0"),
             ("--secondary", "b"),
             ("--failover", "501"),
+            ("--shield", "a"),
+            ("--shield", "http://a/base"),
             ("--failover", "500,"),
             ("--failover", "5xx"),
             ("--connect-timeout", "0"),

@@ -11,6 +11,13 @@
 //! cargo run --release --example reverse_proxy -- --listen 127.0.0.1:8080 --origin http://127.0.0.1:9000 \
 //!     --secondary http://127.0.0.1:9001 --failover 502,503,504 --connect-timeout 1 --attempts 1
 //! ```
+//!
+//! With origin shields, which are such proxies themselves: what all edges miss is fetched from the origin once.
+//!
+//! ```text
+//! cargo run --release --example reverse_proxy -- --listen 127.0.0.1:8081 --origin http://127.0.0.1:9000
+//! cargo run --release --example reverse_proxy -- --listen 127.0.0.1:8080 --origin http://127.0.0.1:9000 --shield http://127.0.0.1:8081
+//! ```
 
 mod arguments;
 mod origins;

@@ -22,21 +22,25 @@ impl Settings {
     pub(crate) fn origins(
         self,
         origin: &str,
+        shields: &[String],
         secondary: Option<(&str, FailoverCriteria)>,
     ) -> Result<Origins, String> {
-        let primary = self.origin("--origin", origin)?;
+        let primary = self.origin("--origin", origin, shields)?;
         let Some((secondary, criteria)) = secondary else {
             return Ok(Either::Left(primary));
         };
-        let secondary = self.origin("--secondary", secondary)?;
+        let secondary = self.origin("--secondary", secondary, &[])?;
         let failover = FailoverLayer::new(secondary, criteria);
         Ok(Either::Right(failover.layer(primary)))
     }
 
-    fn origin(self, flag: &str, url: &str) -> Result<OriginService, String> {
+    fn origin(self, flag: &str, url: &str, shields: &[String]) -> Result<OriginService, String> {
         // The error names the value, but for a password.
         let named = |error: ConfigError| format!("{flag}: {error}");
-        let mut origin = Origin::url(url).map_err(named)?;
+        let origin = Origin::url(url).map_err(named)?;
+        let mut origin = origin
+            .shield(shields)
+            .map_err(|error| format!("--shield: {error}"))?;
         if let Some(timeout) = self.connect_timeout {
             origin = origin.connection_timeout(timeout);
         }

@@ -67,7 +67,6 @@ impl CoalesceLayer {
     fn with_core(core: CacheCore<NoStore>) -> Self {
         let cache = CacheLayer::with_core(core)
             .policy(CachePolicy::coalescing())
-            .age(false)
             .x_cache(false)
             .named(Product::new("frontage-coalesce").unwrap_or_default());
         Self { cache }.key(KeyPolicy::new()).bypass_if(|_| false)

@@ -12,13 +12,18 @@
 /// assert_eq!(members, [&b"a"[..], br#"b="x, y""#, b"c"]);
 /// ```
 pub fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    pieces(line, b',')
+}
+
+/// The pieces of a line between separators, likewise.
+pub(super) fn pieces(line: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = line;
     std::iter::from_fn(move || {
         loop {
             if rest.is_empty() {
                 return None;
             }
-            let end = member_end(rest);
+            let end = piece_end(rest, separator);
             let member = rest[..end].trim_ascii();
             rest = rest.get(end + 1..).unwrap_or_default();
             if !member.is_empty() {
@@ -28,11 +33,11 @@ pub fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn member_end(bytes: &[u8]) -> usize {
+fn piece_end(bytes: &[u8], separator: u8) -> usize {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         match byte {
-            b',' => return at,
+            _ if byte == separator => return at,
             b'"' => at = quoted_end(bytes, at).unwrap_or(at + 1),
             _ => at += 1,
         }

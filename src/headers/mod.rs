@@ -7,6 +7,8 @@ mod cache_control;
 mod cdn_loop;
 mod date;
 mod fields;
+#[cfg(feature = "origin")]
+mod hit;
 mod list;
 mod request;
 mod targeted;
@@ -18,5 +20,7 @@ pub use fields::{
     APPENDED_SLOTS, CACHE_STATUS, X_CACHE, content_length, content_range, merge_not_modified,
     remove_hop_by_hop, remove_representation_metadata,
 };
+#[cfg(feature = "origin")]
+pub(crate) use hit::says_hit;
 pub use list::members;
 pub use request::RequestFacts;

@@ -4,9 +4,15 @@ use super::{
     OriginBody, OriginFailure, RequestBody, Signer,
     client::{Answer, Clients, Sending},
     request::{self, Facts, Kind, Target},
+    shield::Shields,
     upgrade,
 };
-use crate::{error::BoxError, headers::remove_hop_by_hop};
+use crate::{
+    error::BoxError,
+    headers::{remove_hop_by_hop, says_hit},
+    key::KeyPolicy,
+    status::OriginShieldHit,
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
@@ -41,6 +47,7 @@ pub(super) struct Shared {
     pub(super) response_timeout: Duration,
     pub(super) completion_timeout: Option<Duration>,
     pub(super) websocket_idle_timeout: Duration,
+    pub(super) shields: Option<Shields<Self>>,
 }
 
 pub(super) enum Way {
@@ -139,6 +146,12 @@ impl Shared {
     ) -> Result<Response<OriginBody>, OriginFailure> {
         let facts = Facts::of(request)?;
         request.body_mut().expect(facts.length)?;
+        if let Some(shields) = &self.shields
+            && is_for_shields(request, facts)
+            && let Some(answer) = Box::pin(ask_shields(shields, request, deadline)).await
+        {
+            return answer;
+        }
         let viewer = match facts.kind {
             Kind::WebSocket => upgrade::viewer(request.extensions_mut()),
             Kind::Plain | Kind::Grpc => None,
@@ -246,6 +259,58 @@ impl Shared {
             false => finish(&mut response),
         }
         Ok(response)
+    }
+}
+
+/// Whether shields are asked: for what a cache may answer, and what can be sent once more.
+fn is_for_shields(request: &Request<RequestBody>, facts: Facts) -> bool {
+    let method = request.method();
+    (*method == Method::GET || *method == Method::HEAD)
+        && facts.kind == Kind::Plain
+        && request.body().is_empty()
+}
+
+/// Asks one shield after the other; the request is back in its place where none answers.
+async fn ask_shields(
+    shields: &Shields<Shared>,
+    request: &mut Request<RequestBody>,
+    deadline: Option<Instant>,
+) -> Option<Result<Response<OriginBody>, OriginFailure>> {
+    let key = KeyPolicy::new().address(request.uri(), request.headers());
+    let (parts, body) = mem::take(request).into_parts();
+    for shield in shields.of(&key) {
+        let mut attempt = Request::from_parts(parts.clone(), RequestBody::empty());
+        match Box::pin(shield.client.ask(&mut attempt, deadline)).await {
+            Ok(mut response) => {
+                shield.answered();
+                if says_hit(response.headers()) {
+                    response.extensions_mut().insert(OriginShieldHit);
+                }
+                return Some(Ok(response));
+            }
+            Err(failure) if is_of_shield(failure) => shield.failed(failure),
+            Err(failure) => return Some(Err(failure)),
+        }
+    }
+    *request = Request::from_parts(parts, body);
+    None
+}
+
+/// Whether a failure is the shield's, so that another may do better.
+fn is_of_shield(failure: OriginFailure) -> bool {
+    match failure {
+        OriginFailure::Dns
+        | OriginFailure::Connect
+        | OriginFailure::ConnectTimeout
+        | OriginFailure::Tls
+        | OriginFailure::Closed
+        | OriginFailure::InvalidResponse
+        | OriginFailure::ResponseTimeout => true,
+        OriginFailure::BadRequest
+        | OriginFailure::RequestBody
+        | OriginFailure::Credentials
+        | OriginFailure::HeaderTooBig
+        | OriginFailure::CompletionTimeout => false,
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     client::{self, Clients},
     request::{OriginProtocolPolicy, Target, Via, host_of},
     service::{InProcess, Way},
+    shield::Shields,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -15,7 +16,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 use http_body::Body;
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, mem, path::PathBuf, sync::Arc, time::Duration};
 use tower_service::Service;
 
 /// The longest name and value of a custom header, all of them together, and how many there may be.
@@ -25,6 +26,9 @@ const LONGEST_HEADERS: usize = 10_240;
 const MOST_HEADERS: usize = 30;
 /// What the system takes (`sun_path` with its end).
 const LONGEST_SOCKET_PATH: usize = 107;
+
+/// How many shields there may be.
+const MOST_SHIELDS: usize = 16;
 
 /// Custom headers that CloudFront doesn't allow, and one that would hide a loop.
 const FORBIDDEN: [&str; 23] = [
@@ -94,6 +98,8 @@ pub struct Origin {
     signing: Option<(SigningService, Option<Box<str>>)>,
     clock: Arc<dyn Clock>,
     cloudfront: bool,
+    /// By their URLs.
+    shields: Vec<(Box<str>, Self)>,
 }
 
 #[derive(Clone)]
@@ -124,6 +130,10 @@ impl fmt::Debug for Origin {
             .field("protocol", &self.protocol)
             .field("path", &self.path)
             .field("custom_headers", &names)
+            .field(
+                "shields",
+                &self.shields.iter().map(|(url, _)| url).collect::<Vec<_>>(),
+            )
             .finish_non_exhaustive()
     }
 }
@@ -153,6 +163,7 @@ impl Origin {
             signing: None,
             clock: Arc::new(SystemClock),
             cloudfront: false,
+            shields: Vec::new(),
         }
     }
 
@@ -482,6 +493,88 @@ impl Origin {
         self
     }
 
+    /// Origin shields in other processes, by the URLs of their roots: each serves this origin through an
+    /// [`OriginShieldLayer`](super::OriginShieldLayer), or is any other cache in front of it. Default: none; at most 16.
+    ///
+    /// * `GET` and `HEAD` without a body go to a shield: each host, path and query to the same one, whoever asks, if all name the same
+    ///   URLs in whatever order (rendezvous hashing). All else goes to the origin, WebSocket and gRPC, too.
+    /// * A shield gets the viewer's request: with the viewer's `Host`, without the origin's path, custom headers, and signature.
+    ///   The connection timeout, response timeout, keep-alive timeout, `Via` and the TLS configuration are this origin's. It is
+    ///   asked by HTTP/1.1, once.
+    /// * Where it gives no answer (no connection, a time-out, an end before the head, no valid HTTP), the next one is asked, and when
+    ///   there is none left, the origin. When a shield goes, the keys of the others stay with them.
+    /// * What failed so isn't asked for 5 s; then one request in 5 s tries it, until it answers. A shield that takes longer than the
+    ///   response timeout is down, too: let it ask the origin with a shorter one.
+    /// * Each answer of a shield is final, a 5xx, too: the origin's failure, or its own way to shed load. Behind a shield an
+    ///   [origin group](super::OriginGroup) sees the status of that, 502 or 504, and not what failed.
+    /// * A hit in the shield is said: see [`OriginShieldHit`](crate::status::OriginShieldHit).
+    ///
+    /// Shields and those who ask them need [`CdnLoopLayer`](crate::cdn_loop::CdnLoopLayer) where a mistake could send requests round.
+    ///
+    /// ```
+    /// use frontage::origin::Origin;
+    ///
+    /// let shields = ["http://10.0.0.1:8080", "http://10.0.0.2:8080"];
+    /// let origin = Origin::url("http://origin.example.com/site")?.shield(shields)?.build()?;
+    /// # let _ = origin;
+    /// # Ok::<(), frontage::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `shield`, with the URL, when it isn't `http://HOST[:PORT]` or the same with `https`, or is there twice; and for more than 16.
+    pub fn shield<U: AsRef<str>>(
+        mut self,
+        urls: impl IntoIterator<Item = U>,
+    ) -> Result<Self, ConfigError> {
+        let mut shields: Vec<(Box<str>, Self)> = Vec::new();
+        for url in urls {
+            let url = url.as_ref();
+            let error = |expected| ConfigError::new("shield", url, expected);
+            let wanted = "http://HOST[:PORT], or https";
+            let shield = Self::url(url).map_err(|_| error(wanted))?;
+            if !shield.path.is_empty() {
+                return Err(error(wanted));
+            }
+            shield.check().map_err(|_| error(wanted))?;
+            let name = shield.name().ok_or_else(|| error(wanted))?;
+            if shields.iter().any(|(other, _)| *other == name) {
+                return Err(error("named once"));
+            }
+            if shields.len() >= MOST_SHIELDS {
+                return Err(error("one of at most 16"));
+            }
+            shields.push((name, shield));
+        }
+        self.shields = shields;
+        Ok(self)
+    }
+
+    /// The same for all who name this server.
+    fn name(&self) -> Option<Box<str>> {
+        let (http, https) = self.authorities().ok()?;
+        let scheme = if https.is_some() { "https" } else { "http" };
+        let authority = https.or(http)?;
+        let name = format!("{scheme}://{authority}").to_ascii_lowercase();
+        Some(name.into_boxed_str())
+    }
+
+    /// A shield, as this origin's settings have it.
+    fn of_shield(&self, shield: Self) -> Self {
+        Self {
+            viewer_host: true,
+            via: self.via.clone(),
+            connection_timeout: self.connection_timeout,
+            connection_attempts: 1,
+            response_timeout: self.response_timeout,
+            keep_alive_timeout: self.keep_alive_timeout,
+            // It adds fields of its own.
+            max_response_head: self.max_response_head.saturating_add(4 << 10),
+            tls: self.tls.clone(),
+            ..shield
+        }
+    }
+
     /// Makes the service.
     ///
     /// # Errors
@@ -489,12 +582,20 @@ impl Origin {
     /// Names the setting that can't be: a host that is none, a time-out of 0, no attempts; where
     /// [`cloudfront`](Self::cloudfront) is set, what is out of its ranges; and `tls_config` where there is none and the
     /// system's certificates can't be read.
-    pub fn build(mut self) -> Result<OriginService, ConfigError> {
+    pub fn build(self) -> Result<OriginService, ConfigError> {
+        Ok(OriginService::new(self.shared()?))
+    }
+
+    fn shared(mut self) -> Result<super::service::Shared, ConfigError> {
         self.check()?;
         if self.cloudfront {
             self.check_ranges()?;
         }
         let signer = self.signer()?;
+        let mut shields = Vec::new();
+        for (url, shield) in mem::take(&mut self.shields) {
+            shields.push((url, self.of_shield(shield).shared()?));
+        }
         let (http, https) = self.authorities()?;
         let (http, https) = (http.as_ref(), https.as_ref());
         let connecting = self.connecting();
@@ -528,7 +629,7 @@ impl Origin {
             custom_headers: self.custom_headers,
             via: self.via,
         };
-        Ok(OriginService::new(super::service::Shared {
+        Ok(super::service::Shared {
             way,
             target,
             signer,
@@ -538,7 +639,8 @@ impl Origin {
             response_timeout: self.response_timeout,
             completion_timeout: self.response_completion_timeout,
             websocket_idle_timeout: self.websocket_idle_timeout,
-        }))
+            shields: (!shields.is_empty()).then(|| Shields::new(shields)),
+        })
     }
 
     fn signer(&mut self) -> Result<Option<Signer>, ConfigError> {

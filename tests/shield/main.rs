@@ -1,11 +1,16 @@
-//! Origin shields: between many caches and an origin.
+//! Origin shields: between many caches and an origin, in the process and in others.
 
 #![cfg(feature = "origin")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
 
 mod errors;
 mod in_process;
+mod process;
+mod remote;
 
+#[allow(dead_code, reason = "made for more than is used here")]
+#[path = "../origin/raw.rs"]
+mod raw;
 #[path = "../support/mod.rs"]
 mod support;
 

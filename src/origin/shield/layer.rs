@@ -14,7 +14,7 @@ use tower_layer::Layer;
 /// (CloudFront's Origin Shield).
 ///
 /// It is put on an origin's service, and that is cloned to each cache in the process, or served to remote ones: then this
-/// process is their shield. In an origin group each member has its own, below the
+/// process is their shield (`Origin::shield` names it). In an origin group each member has its own, below the
 /// [`FailoverLayer`](super::FailoverLayer).
 ///
 /// It is a [`Cache`] in all but this:

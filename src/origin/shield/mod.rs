@@ -1,5 +1,9 @@
-//! Origin shields: one more cache, between all others and an origin.
+//! Origin shields: one more cache, between all others and an origin, in this process or another.
 
 mod layer;
+#[cfg(feature = "origin")]
+mod remote;
 
 pub use layer::OriginShieldLayer;
+#[cfg(feature = "origin")]
+pub(super) use remote::Shields;

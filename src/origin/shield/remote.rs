@@ -1,0 +1,175 @@
+//! Shields in other processes: who is asked for what, and who is down.
+
+use crate::rendezvous::Rendezvous;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long a shield that failed isn't asked; then one request tries it.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Shields, each with what it takes to ask it.
+pub(in crate::origin) struct Shields<T> {
+    rendezvous: Rendezvous,
+    list: Box<[Shield<T>]>,
+}
+
+impl<T> Shields<T> {
+    /// These, by their URLs.
+    pub(in crate::origin) fn new(shields: Vec<(Box<str>, T)>) -> Self {
+        Self {
+            rendezvous: Rendezvous::new(shields.iter().map(|(url, _)| &**url)),
+            list: shields
+                .into_iter()
+                .map(|(url, client)| Shield {
+                    url,
+                    client,
+                    health: Health::default(),
+                })
+                .collect(),
+        }
+    }
+
+    /// Those that may be asked for a key, one after the other: each is looked at when it is its turn.
+    pub(in crate::origin) fn of(&self, key: &str) -> impl Iterator<Item = &Shield<T>> {
+        let order = self.rendezvous.order(key.as_bytes()).into_iter();
+        order
+            .filter_map(|at| self.list.get(at))
+            .filter(|shield| shield.health.may_be_asked(Instant::now()))
+    }
+}
+
+pub(in crate::origin) struct Shield<T> {
+    url: Box<str>,
+    pub(in crate::origin) client: T,
+    health: Health,
+}
+
+impl<T> Shield<T> {
+    pub(in crate::origin) fn answered(&self) {
+        if self.health.is_up() {
+            tracing::info!(shield = &*self.url, "an origin shield is back");
+        }
+    }
+
+    pub(in crate::origin) fn failed(&self, why: crate::failure::OriginFailure) {
+        tracing::warn!(shield = &*self.url, "an origin shield is down: {why}");
+        self.health.is_down(Instant::now());
+    }
+}
+
+/// Whether a shield is down, and until when it is left alone.
+struct Health {
+    since: Instant,
+    /// In milliseconds from then; 0: it is up.
+    down_until: AtomicU64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            down_until: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Health {
+    fn after_retry(&self, now: Instant) -> u64 {
+        let until = now.saturating_duration_since(self.since) + RETRY;
+        u64::try_from(until.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether it is up, or this is the one that tries it: nobody else does before `RETRY` is over again.
+    fn may_be_asked(&self, now: Instant) -> bool {
+        let until = self.down_until.load(Ordering::Relaxed);
+        let passed = now.saturating_duration_since(self.since).as_millis();
+        let claim = || {
+            let next = self.after_retry(now);
+            let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+            let claimed = self
+                .down_until
+                .compare_exchange(until, next, success, failure);
+            claimed.is_ok()
+        };
+        until == 0 || (passed >= u128::from(until) && claim())
+    }
+
+    /// Gives whether that is news.
+    fn is_up(&self) -> bool {
+        self.down_until.load(Ordering::Relaxed) != 0
+            && self.down_until.swap(0, Ordering::Relaxed) != 0
+    }
+
+    fn is_down(&self, now: Instant) {
+        let until = self.after_retry(now);
+        self.down_until.store(until, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::OriginFailure;
+
+    fn shields() -> Shields<usize> {
+        let urls = ["http://a:80", "http://b:80", "http://c:80"];
+        let list = urls.iter().enumerate();
+        Shields::new(list.map(|(at, url)| ((*url).into(), at)).collect())
+    }
+
+    fn order(shields: &Shields<usize>, key: &str) -> Vec<usize> {
+        shields.of(key).map(|shield| shield.client).collect()
+    }
+
+    #[test]
+    fn one_that_is_down_is_tried_by_one_request_in_each_five_seconds() {
+        let health = Health::default();
+        let at = |millis| health.since + Duration::from_millis(millis);
+        assert!(health.may_be_asked(at(0)) && health.may_be_asked(at(0)));
+        assert!(!health.is_up(), "no news");
+        health.is_down(at(1_000));
+        assert!(!health.may_be_asked(at(1_000)) && !health.may_be_asked(at(5_999)));
+        assert!(health.may_be_asked(at(6_000)));
+        // The one that tries it may have gone.
+        assert!(!health.may_be_asked(at(6_000)) && !health.may_be_asked(at(10_999)));
+        assert!(health.may_be_asked(at(11_000)));
+        assert!(health.is_up() && !health.is_up());
+        assert!(health.may_be_asked(at(11_001)) && health.may_be_asked(at(11_001)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_stands_in_for_one_that_is_down() {
+        let shields = shields();
+        let all = order(&shields, "h/a");
+        assert_eq!(all.len(), 3);
+        let first = shields.of("h/a").next().unwrap();
+        first.failed(OriginFailure::Connect);
+        assert_eq!(order(&shields, "h/a"), all[1..]);
+        for shield in shields.of("h/a") {
+            shield.failed(OriginFailure::Closed);
+        }
+        assert!(order(&shields, "h/a").is_empty());
+        tokio::time::advance(RETRY).await;
+        // Each is tried by one.
+        assert_eq!(order(&shields, "h/a"), all);
+        assert!(order(&shields, "h/a").is_empty());
+        first.answered();
+        assert_eq!(order(&shields, "h/a"), all[..1]);
+    }
+
+    #[test]
+    fn who_is_not_reached_is_not_tried() {
+        let shields = shields();
+        for shield in &shields.list {
+            shield.health.down_until.store(1, Ordering::Relaxed);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        // The first answers.
+        assert!(shields.of("h/a").next().is_some());
+        let tried = |shield: &&Shield<usize>| shield.health.down_until.load(Ordering::Relaxed) != 1;
+        assert_eq!(shields.list.iter().filter(tried).count(), 1);
+    }
+}
