@@ -15,7 +15,7 @@ use tower_layer::Layer;
 ///
 /// It is put on an origin's service, and that is cloned to each cache in the process, or served to remote ones: then this
 /// process is their shield (`Origin::shield` names it). In an origin group each member has its own, below the
-/// [`FailoverLayer`](super::FailoverLayer).
+/// [`FailoverLayer`](crate::origin::FailoverLayer).
 ///
 /// It is a [`Cache`] in all but this:
 ///
