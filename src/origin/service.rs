@@ -308,6 +308,7 @@ fn is_of_shield(failure: OriginFailure) -> bool {
         | OriginFailure::ResponseTimeout => true,
         OriginFailure::BadRequest
         | OriginFailure::RequestBody
+        | OriginFailure::RequestTimeout
         | OriginFailure::Credentials
         | OriginFailure::HeaderTooBig
         | OriginFailure::CompletionTimeout => false,
