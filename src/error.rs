@@ -50,6 +50,7 @@ enum Kind {
     Panicked,
     Abandoned,
     TooSlow,
+    NotAsSigned,
     #[cfg_attr(not(feature = "origin"), allow(dead_code, reason = "made by origins"))]
     Stalled,
 }
@@ -80,6 +81,10 @@ impl BodyError {
         Self(Kind::TooSlow)
     }
 
+    pub(crate) fn not_as_signed() -> Self {
+        Self(Kind::NotAsSigned)
+    }
+
     #[cfg_attr(not(feature = "origin"), allow(dead_code, reason = "made by origins"))]
     pub(crate) fn stalled() -> Self {
         Self(Kind::Stalled)
@@ -95,6 +100,12 @@ impl BodyError {
     #[must_use]
     pub fn is_too_slow(&self) -> bool {
         matches!(self.0, Kind::TooSlow)
+    }
+
+    /// Whether the body of a request isn't the one that was signed, which is known at its end.
+    #[must_use]
+    pub fn is_not_as_signed(&self) -> bool {
+        matches!(self.0, Kind::NotAsSigned)
     }
 
     /// Whether the body's length was not what its `Content-Length` said.
@@ -117,6 +128,7 @@ impl fmt::Display for BodyError {
             Kind::Panicked => f.write_str("the inner service panicked"),
             Kind::Abandoned => f.write_str("the fetch was dropped before its end"),
             Kind::Stalled => f.write_str("the origin sent nothing more in time"),
+            Kind::NotAsSigned => f.write_str("the body isn't the one that was signed"),
             Kind::TooSlow => f.write_str("read so slowly that it held others up"),
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! | floor | modules | what lives there |
 //! |---|---|---|
-//! | 4 the viewer's side, the origin's side | [`cdn_loop`]; [`origin`] | what a request is held to before all else; how it reaches an origin: whom to try, who signs, the client |
+//! | 4 the viewer's side, the origin's side | [`cdn_loop`]; [`guard`] over [`origin`] | what a request is held to before all else; how it reaches an origin: whom to try, who signs, the client; and, at the origin itself, whom it lets in |
 //! | 3 the hall | `coalesce_layer`, which stores nothing, over [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
 //! | 2b machinery | [`store`], `coalesce`, [`invalidation`] | stateful parts behind small traits; no HTTP policy |
 //! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch`, `failure`, `ready`, `optional_body` | what the machinery is made of |
@@ -42,6 +42,7 @@ mod failure;
 pub mod fill;
 mod forward;
 pub mod freshness;
+pub mod guard;
 pub mod headers;
 pub mod invalidation;
 pub mod key;

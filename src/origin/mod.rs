@@ -11,6 +11,7 @@ mod body;
 #[cfg(feature = "origin")]
 mod client;
 mod failover;
+pub mod policy;
 #[cfg(feature = "origin")]
 mod request;
 #[cfg(feature = "origin")]
@@ -27,6 +28,7 @@ mod upgrade;
 mod upload;
 
 pub use crate::failure::OriginFailure;
+pub(crate) use sign::is_name;
 #[cfg(feature = "origin")]
 pub use failover::OriginGroup;
 pub use failover::{AnsweredBy, Failover, FailoverCriteria, FailoverFuture, FailoverLayer};

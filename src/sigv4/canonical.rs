@@ -1,6 +1,6 @@
 //! What is signed: a request in the one form that both sides agree on.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -51,29 +51,57 @@ impl CanonicalRequest {
         also: &[HeaderName],
     ) -> Self {
         let headers = &parts.headers;
-        let host = match headers.contains_key(header::HOST) {
-            true => Some(canonical_value(headers, &header::HOST)),
-            false => host_of(&parts.uri),
-        };
         let of_connection = named_in_connection(headers);
-        let mut fields: Vec<(&HeaderName, Vec<u8>)> = headers
+        let mut names: Vec<&HeaderName> = headers
             .keys()
             .filter(|name| name.as_str().starts_with("x-amz-") || also.contains(name))
             .filter(|name| **name != header::HOST && !is_never_signed(name))
             .filter(|name| SET_BY_SIGNING.contains(name) || !of_connection.contains(name))
-            .map(|name| (name, canonical_value(headers, name)))
             .collect();
-        fields.extend(host.map(|host| (&header::HOST, host)));
-        fields.sort_unstable_by_key(|(name, _)| name.as_str());
+        if headers.contains_key(header::HOST) || parts.uri.host().is_some() {
+            names.push(&header::HOST);
+        }
+        names.sort_unstable_by_key(|name| name.as_str());
+        let fields = names
+            .into_iter()
+            .map(|name| (name, signed_value(headers, &parts.uri, name)))
+            .collect();
+        Self::written(&parts.method, &parts.uri, fields, payload.as_ref(), path)
+    }
 
+    /// The form that somebody else has signed: with exactly these fields, in the order in which they are named.
+    ///
+    /// A field that isn't there is signed as if it were empty: whoever checks a signature looks for it first.
+    pub(crate) fn with_fields(
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        names: &[HeaderName],
+        payload: &[u8],
+        path: PathEncoding,
+    ) -> Self {
+        let fields = names
+            .iter()
+            .map(|name| (name, signed_value(headers, uri, name)))
+            .collect();
+        Self::written(method, uri, fields, payload, path)
+    }
+
+    fn written(
+        method: &Method,
+        uri: &Uri,
+        fields: Vec<(&HeaderName, Vec<u8>)>,
+        payload: &[u8],
+        path: PathEncoding,
+    ) -> Self {
         let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
         let signed_headers = names.join(";");
         let mut text = Zeroizing::new(Vec::new());
-        text.extend_from_slice(parts.method.as_str().as_bytes());
+        text.extend_from_slice(method.as_str().as_bytes());
         text.push(b'\n');
-        text.extend_from_slice(canonical_path(parts.uri.path(), path).as_bytes());
+        text.extend_from_slice(canonical_path(uri.path(), path).as_bytes());
         text.push(b'\n');
-        text.extend_from_slice(canonical_query(parts.uri.query()).as_bytes());
+        text.extend_from_slice(canonical_query(uri.query()).as_bytes());
         text.push(b'\n');
         for (name, value) in &fields {
             text.extend_from_slice(name.as_str().as_bytes());
@@ -84,7 +112,7 @@ impl CanonicalRequest {
         text.push(b'\n');
         text.extend_from_slice(signed_headers.as_bytes());
         text.push(b'\n');
-        text.extend_from_slice(payload.as_ref());
+        text.extend_from_slice(payload);
         Self {
             text,
             signed_headers,
@@ -173,6 +201,22 @@ pub fn canonical_query(query: Option<&str>) -> String {
     parameters.join("&")
 }
 
+/// Whether a path is sent in the one form that has this signature: no other path with the same one stands for it.
+pub(crate) fn is_path_as_signed(path: &str, encoding: PathEncoding) -> bool {
+    match encoding {
+        PathEncoding::Once => canonical_path(path, encoding) == path,
+        PathEncoding::Twice => path == "/" || normalize(path) == path,
+    }
+}
+
+/// What is signed of a field; of the host also where `Host` is missing.
+fn signed_value(headers: &HeaderMap, uri: &Uri, name: &HeaderName) -> Vec<u8> {
+    match *name == header::HOST && !headers.contains_key(name) {
+        true => host_of(uri).unwrap_or_default(),
+        false => canonical_value(headers, name),
+    }
+}
+
 /// All lines of a field, trimmed, runs of spaces folded into one, joined by commas in their order.
 pub(crate) fn canonical_value(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     let lines: Vec<Vec<u8>> = headers.get_all(name).iter().map(folded).collect();
@@ -217,7 +261,8 @@ fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-fn host_of(uri: &Uri) -> Option<Vec<u8>> {
+/// The authority of a URI as `Host` has it.
+pub(crate) fn host_of(uri: &Uri) -> Option<Vec<u8>> {
     let host = uri.host()?;
     let is_default = match uri.port_u16() {
         None => true,

@@ -1,7 +1,7 @@
 //! AWS Signature Version 4 of a request, in its header fields: from values to values.
 //!
 //! [`CanonicalRequest`] says what is signed, [`string_to_sign`] binds that to a moment and a [`Scope`], a [`SigningKey`] signs
-//! it, and [`authorization`] writes it down. Who signs what on its way to an origin, and with which credentials, is the matter
+//! it, and [`authorization`] writes it down; [`Authorization`] reads that again. Who signs what on its way to an origin, and with which credentials, is the matter
 //! of [`origin`](crate::origin).
 //!
 //! The example that Amazon publishes for S3:
@@ -30,9 +30,12 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 
+mod authorization;
 mod canonical;
 mod signer;
+mod verify;
 
+pub use authorization::Authorization;
 pub(crate) use canonical::{
     CONTENT_SHA256, DATE, SECURITY_TOKEN, canonical_value, is_never_signed,
 };
@@ -41,3 +44,5 @@ pub use canonical::{
     canonical_query,
 };
 pub use signer::{AmzDate, Scope, SigningKey, authorization, string_to_sign};
+pub use verify::SigV4Refusal;
+pub(crate) use verify::{Claim, Expected, Payload, Received};

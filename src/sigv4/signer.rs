@@ -6,7 +6,7 @@ use sha2::Sha256;
 use std::fmt;
 use zeroize::Zeroizing;
 
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// A moment as `x-amz-date` has it, to the second.
 ///
@@ -31,6 +31,46 @@ impl AmzDate {
         Self(format!(
             "{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z"
         ))
+    }
+
+    /// Reads a moment of the calendar, from 1970 on, in this form and no other. A leap second isn't one.
+    ///
+    /// ```
+    /// use frontage::sigv4::AmzDate;
+    ///
+    /// let date = AmzDate::parse(b"20130524T000000Z");
+    /// assert_eq!(date.map(|date| date.millis()), Some(1_369_353_600_000));
+    /// assert_eq!(AmzDate::parse(b"20130229T000000Z"), None);
+    /// ```
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let date = Self(text.to_owned());
+        // What isn't in the calendar is written in another way.
+        let is_one = date.seconds().is_some_and(|seconds| {
+            Self::from_millis(seconds.saturating_mul(1000)).as_str() == text
+        });
+        is_one.then_some(date)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn millis(&self) -> u64 {
+        self.seconds().unwrap_or_default().saturating_mul(1000)
+    }
+
+    fn seconds(&self) -> Option<u64> {
+        let number = |from: usize, to: usize| {
+            let digits = self.0.get(from..to)?;
+            digits
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then(|| digits.parse::<u64>().ok())?
+        };
+        let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
+        let (hour, minute, second) = (number(9, 11)?, number(11, 13)?, number(13, 15)?);
+        let of_day = hour * 3600 + minute * 60 + second;
+        Some(days_since_epoch(year, month, day)? * 86_400 + of_day)
     }
 
     /// `YYYYMMDD'T'HHMMSS'Z'`.
@@ -62,6 +102,16 @@ fn civil(days: u64) -> (u64, u64, u64) {
     };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
+}
+
+/// The inverse of [`civil`]; `None` before 1970. Of what isn't in the calendar, some day.
+fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let (era, year_of_era) = (year / 400, year % 400);
+    let from_march = (month + 9) % 12;
+    let of_year = (153 * from_march + 2) / 5 + day.checked_sub(1)?;
+    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
+    (era * 146_097 + of_era).checked_sub(719_468)
 }
 
 /// What a signature is good for: one day, one region, one service.
@@ -225,8 +275,39 @@ mod tests {
             let time = words[4].replace(':', "");
             let expected = format!("{}{month:02}{}T{time}Z", words[3], words[1]);
             assert_eq!(AmzDate::from_millis(millis).as_str(), expected);
+            let read = AmzDate::parse(expected.as_bytes()).unwrap();
+            assert_eq!(read.millis(), millis - 999);
         }
         assert_eq!(AmzDate::from_millis(u64::MAX).as_str(), "99991231T235959Z");
+    }
+
+    #[test]
+    fn a_date_is_read_in_one_form_only() {
+        assert!(AmzDate::parse(b"20240229T235959Z").is_some());
+        for text in [
+            "",
+            "20240229T235959",
+            "20240229T235959Zz",
+            "20240229t235959Z",
+            "20240229T235959z",
+            "20230229T000000Z",
+            "20240230T000000Z",
+            "20240001T000000Z",
+            "20241301T000000Z",
+            "20240100T000000Z",
+            "20240132T000000Z",
+            "20240101T240000Z",
+            "20240101T006000Z",
+            "20240101T000060Z",
+            "19691231T235959Z",
+            "00000101T000000Z",
+            "+0240101T000000Z",
+            "2024-01-01T00:00:00Z",
+            "202401\u{e9}1T00000Z",
+        ] {
+            assert_eq!(AmzDate::parse(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(AmzDate::parse(b"2024\xff229T235959Z"), None);
     }
 
     #[test]

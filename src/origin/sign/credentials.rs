@@ -94,16 +94,16 @@ impl Credentials {
         self.0.expires_at
     }
 
-    pub(super) fn secret(&self) -> &Zeroizing<String> {
+    pub(crate) fn secret(&self) -> &Zeroizing<String> {
         &self.0.secret_access_key
     }
 
-    pub(super) fn token(&self) -> Option<&str> {
+    pub(crate) fn token(&self) -> Option<&str> {
         self.0.session_token.as_ref().map(|token| token.as_str())
     }
 
     /// Whether they have expired by `now`, in milliseconds since the Unix epoch.
-    pub(super) fn have_expired(&self, now: u64) -> bool {
+    pub(crate) fn have_expired(&self, now: u64) -> bool {
         self.0.expires_at.is_some_and(|expiry| expiry <= now)
     }
 }

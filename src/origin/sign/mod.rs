@@ -16,6 +16,7 @@ pub use host::{S3Host, region_of_host};
 pub use layer::SignLayer;
 pub use refreshing::RefreshingCredentials;
 pub use service::Sign;
+pub(crate) use signer::is_name;
 pub use signer::{SignError, Signer, SigningService};
 
 #[cfg(test)]

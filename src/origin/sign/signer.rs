@@ -68,7 +68,7 @@ impl SigningService {
             .find_map(|(label, service)| has(label).then_some(service))
     }
 
-    fn path_encoding(&self) -> PathEncoding {
+    pub(crate) fn path_encoding(&self) -> PathEncoding {
         match self {
             Self::S3 => PathEncoding::Once,
             _ => PathEncoding::Twice,
@@ -358,7 +358,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     !text.is_empty() && text.bytes().all(is_allowed)
 }

@@ -1,0 +1,127 @@
+//! The future of a [`RequireSigV4`](super::RequireSigV4).
+
+use super::{
+    SigV4Body, SignedBy,
+    verifier::Denied,
+};
+use crate::{
+    error::BoxError,
+    guard::{SigV4Refusal, refusal::refused},
+    optional_body::OptionalBody,
+    sigv4::Payload,
+};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tower_service::Service;
+
+pin_project! {
+    /// The future of a [`RequireSigV4`](crate::guard::RequireSigV4).
+    ///
+    /// What can be refused by itself is; the rest waits in a box for its credentials, as look-ups are boxed.
+    pub struct RequireSigV4Future<S, B, F> {
+        #[pin]
+        state: State<S, B, F>,
+    }
+}
+
+type Proving = Pin<Box<dyn Future<Output = Result<(SignedBy, Payload), Denied>> + Send>>;
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, B, F> {
+        /// Refused without a look-up.
+        Refused { reason: SigV4Refusal },
+        /// Waits for credentials; the service is ready, and waits, too.
+        Proving { proving: Proving, service: S, request: Option<Request<B>> },
+        /// Let in.
+        Calling { #[pin] future: F },
+    }
+}
+
+impl<S, B, F> RequireSigV4Future<S, B, F> {
+    pub(super) fn refused(reason: SigV4Refusal) -> Self {
+        Self {
+            state: State::Refused { reason },
+        }
+    }
+
+    pub(super) fn proving(proving: Proving, service: S, request: Request<B>) -> Self {
+        Self {
+            state: State::Proving {
+                proving,
+                service,
+                request: Some(request),
+            },
+        }
+    }
+}
+
+impl<S, B, ResBody> Future for RequireSigV4Future<S, B, S::Future>
+where
+    S: Service<Request<SigV4Body<B>>, Response = Response<ResBody>>,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<OptionalBody<ResBody>>, S::Error>;
+
+    #[allow(
+        clippy::expect_used,
+        reason = "the state changes when the request is taken"
+    )]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProjection::Refused { reason } => {
+                    let reason = reason.clone();
+                    return Poll::Ready(Ok(refused(StatusCode::FORBIDDEN, reason)));
+                }
+                StateProjection::Proving {
+                    proving,
+                    service,
+                    request,
+                } => match ready!(proving.as_mut().poll(cx)) {
+                    Ok((signed_by, payload)) => {
+                        let mut request = request.take().expect("taken once");
+                        request.extensions_mut().insert(signed_by);
+                        let request = request.map(|body| SigV4Body::new(body, payload));
+                        let future = service.call(request);
+                        this.state.set(State::Calling { future });
+                    }
+                    Err(denied) => return Poll::Ready(Ok(denied.response())),
+                },
+                StateProjection::Calling { future } => {
+                    let response = ready!(future.poll(cx))?;
+                    return Poll::Ready(Ok(response.map(OptionalBody::new)));
+                }
+            }
+        }
+    }
+}
+
+impl Denied {
+    fn response<B>(self) -> Response<OptionalBody<B>> {
+        match self {
+            Self::Refused(reason) => refused(StatusCode::FORBIDDEN, reason),
+            Self::NoCredentials(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
+        }
+    }
+}
+
+impl<S, B, F> fmt::Debug for RequireSigV4Future<S, B, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Refused { .. } => "refused",
+            State::Proving { .. } => "proving",
+            State::Calling { .. } => "calling",
+        };
+        f.debug_tuple("RequireSigV4Future").field(&state).finish()
+    }
+}
