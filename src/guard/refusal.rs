@@ -17,7 +17,9 @@ where
     *response.status_mut() = status;
     // It is about who asks, and no key of a cache knows that.
     let no_store = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, no_store);
     response.extensions_mut().insert(reason);
     response
 }

@@ -28,11 +28,11 @@ mod upgrade;
 mod upload;
 
 pub use crate::failure::OriginFailure;
-pub(crate) use sign::is_name;
 #[cfg(feature = "origin")]
 pub use failover::OriginGroup;
 pub use failover::{AnsweredBy, Failover, FailoverCriteria, FailoverFuture, FailoverLayer};
 pub use shield::OriginShieldLayer;
+pub(crate) use sign::is_name;
 pub use sign::{
     Credentials, CredentialsError, OriginAccessControl, ProvideCredentials, ProvidedCredentials,
     RefreshingCredentials, S3Host, Sign, SignError, SignFuture, SignLayer, Signer, SigningBehavior,

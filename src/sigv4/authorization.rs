@@ -72,8 +72,7 @@ impl Authorization {
         let (service, region, day) = (scope.next()?, scope.next()?, scope.next()?);
         let access_key_id = scope.next()?;
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let signature =
-            signature.filter(|text| text.len() == 64 && text.bytes().all(is_hex))?;
+        let signature = signature.filter(|text| text.len() == 64 && text.bytes().all(is_hex))?;
         let is_valid = [service, region, access_key_id]
             .iter()
             .all(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()))
@@ -255,7 +254,13 @@ mod tests {
     #[test]
     fn what_strangers_can_make_long_has_bounds() {
         let scope = "20130524/r/s/aws4_request";
-        let id = |length| value(&format!("{}/{scope}", "a".repeat(length)), "host", SIGNATURE);
+        let id = |length| {
+            value(
+                &format!("{}/{scope}", "a".repeat(length)),
+                "host",
+                SIGNATURE,
+            )
+        };
         assert!(parse(&id(LONGEST_ID)).is_some());
         assert!(parse(&id(LONGEST_ID + 1)).is_none());
 

@@ -6,7 +6,7 @@ use super::{
     canonical::{host_of, is_path_as_signed},
     string_to_sign,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::Authority};
 use subtle::ConstantTimeEq;
 
 /// Why a request's signature doesn't let it in.
@@ -110,8 +110,7 @@ impl Claim {
         now: u64,
     ) -> Result<Self, SigV4Refusal> {
         let headers = request.headers;
-        let authorization =
-            one(headers, &header::AUTHORIZATION, SigV4Refusal::NotSigned)?
+        let authorization = one(headers, &header::AUTHORIZATION, SigV4Refusal::NotSigned)?
             .ok_or(SigV4Refusal::NotSigned)?;
         let authorization =
             Authorization::parse(authorization.as_bytes()).ok_or(SigV4Refusal::Malformed)?;
@@ -203,21 +202,27 @@ fn one<'a>(
 /// A target that names another host than the signed `Host` would be believed by whoever looks at that first.
 fn one_host(headers: &HeaderMap, uri: &Uri) -> Result<(), SigV4Refusal> {
     let host = one(headers, &header::HOST, SigV4Refusal::Host)?.map(HeaderValue::as_bytes);
-    let authority = uri.authority().map(|authority| authority.as_str());
-    // Of a user's name, before the `@`, nothing is signed.
-    let is_one = match (host, authority) {
-        (_, Some(authority)) if authority.contains('@') => false,
-        (None, None) => false,
+    let is_one = match (host, uri.authority()) {
+        (_, Some(authority)) if !is_host_and_port(authority) => false,
+        (None, authority) => authority.is_some(),
         (Some(host), None) => !host.is_empty(),
-        (None, Some(_)) => true,
         (Some(host), Some(authority)) => {
-            host.eq_ignore_ascii_case(authority.as_bytes())
+            host.eq_ignore_ascii_case(authority.as_str().as_bytes())
                 || host_of(uri).is_some_and(|of_uri| host.eq_ignore_ascii_case(&of_uri))
         }
     };
     match is_one {
         true => Ok(()),
         false => Err(SigV4Refusal::Host),
+    }
+}
+
+/// Nothing else of an authority is signed: no name before an `@`, and no port that isn't a number.
+fn is_host_and_port(authority: &Authority) -> bool {
+    let rest = authority.as_str().strip_prefix(authority.host());
+    match authority.port() {
+        None => rest == Some(""),
+        Some(port) => rest.and_then(|rest| rest.strip_prefix(':')) == Some(port.as_str()),
     }
 }
 

@@ -61,9 +61,7 @@ impl RequirePrefixLayer {
     /// # Errors
     ///
     /// When there is none, or one can't be read, or has bits behind its length (`10.0.0.1/8`).
-    pub fn new<P: AsRef<str>>(
-        prefixes: impl IntoIterator<Item = P>,
-    ) -> Result<Self, ConfigError> {
+    pub fn new<P: AsRef<str>>(prefixes: impl IntoIterator<Item = P>) -> Result<Self, ConfigError> {
         Ok(Self {
             settings: Arc::new(Settings {
                 prefixes: Prefixes::parse("prefixes", prefixes)?,

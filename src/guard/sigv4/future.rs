@@ -1,9 +1,6 @@
 //! The future of a [`RequireSigV4`](super::RequireSigV4).
 
-use super::{
-    SigV4Body, SignedBy,
-    verifier::Denied,
-};
+use super::{SigV4Body, SignedBy, verifier::Denied};
 use crate::{
     error::BoxError,
     guard::{SigV4Refusal, refusal::refused},

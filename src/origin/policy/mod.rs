@@ -163,7 +163,8 @@ pub fn lambda_function_url(
     distribution: &DistributionArn,
 ) -> Result<Policy, ConfigError> {
     let arn = function_arn(arn)?;
-    let statement = |sid, actions| Statement::of_cloudfront(sid, actions, arn.to_owned(), distribution);
+    let statement =
+        |sid, actions| Statement::of_cloudfront(sid, actions, arn.to_owned(), distribution);
     Ok(Policy::of([
         statement("AllowCloudFrontUrl", &["lambda:InvokeFunctionUrl"]),
         Statement {

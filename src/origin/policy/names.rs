@@ -49,7 +49,9 @@ impl fmt::Display for DistributionArn {
 const ID: &str = "at most 32 upper-case letters and digits";
 
 fn is_id(text: &str) -> bool {
-    is_of(text, 1..=32, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    is_of(text, 1..=32, |byte| {
+        byte.is_ascii_uppercase() || byte.is_ascii_digit()
+    })
 }
 
 fn is_account(text: &str) -> bool {
@@ -75,10 +77,12 @@ pub(super) fn identity(id: &str) -> Result<&str, ConfigError> {
 /// The name of a bucket.
 pub(super) fn bucket(name: &str) -> Result<&str, ConfigError> {
     let is_end = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let is_label =
-        |label: &str| label.bytes().next().is_some_and(is_end) && label.bytes().last().is_some_and(is_end);
-    let is_name = is_of(name, 3..=63, |byte| is_end(byte) || byte == b'-' || byte == b'.')
-        && name.split('.').all(is_label)
+    let is_label = |label: &str| {
+        label.bytes().next().is_some_and(is_end) && label.bytes().last().is_some_and(is_end)
+    };
+    let is_name = is_of(name, 3..=63, |byte| {
+        is_end(byte) || byte == b'-' || byte == b'.'
+    }) && name.split('.').all(is_label)
         && name.parse::<std::net::Ipv4Addr>().is_err();
     match is_name {
         true => Ok(name),
@@ -96,7 +100,16 @@ pub(super) fn function_arn(arn: &str) -> Result<&str, ConfigError> {
     let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let parts: Vec<&str> = arn.split(':').collect();
     let is_arn = match &parts[..] {
-        ["arn", "aws", "lambda", region, account, "function", name, qualifier @ ..] => {
+        [
+            "arn",
+            "aws",
+            "lambda",
+            region,
+            account,
+            "function",
+            name,
+            qualifier @ ..,
+        ] => {
             is_of(region, 1..=32, is_region)
                 && is_account(account)
                 && is_of(name, 1..=64, is_word)
