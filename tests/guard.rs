@@ -8,6 +8,8 @@
 //! 2. *The case of a field's name*: HTTP has none.
 //! 3. *A target `/` that becomes `?`*: no path and an empty query mean the same.
 //!
+//! Paths are in normal form here: others are refused, and tested beside the layer.
+//!
 //! A bit whose change gives something that isn't HTTP never gets here; the `http` crate refuses it.
 //!
 //! `aws-sigv4` signs the body's hash without sending it unless told to (`PayloadChecksumKind::NoHeader`): that is let in where
@@ -543,5 +545,69 @@ fn every_bit_of_one_request_in_each_way() {
                 assert!(refused > 3_000, "{refused}");
             }
         });
+    }
+}
+
+/// All three layers around an axum router; what they let in reads its body whole before it acts on it.
+#[tokio::test]
+async fn an_axum_router_is_closed_to_all_but_the_edge() {
+    use axum::{Router, body::Body, routing::post};
+    use frontage::{
+        ViewerAddress,
+        guard::{RequirePrefixLayer, RequireSecretHeaderLayer},
+    };
+    let given = Given {
+        method: Method::POST,
+        authority: "b.example",
+        path: "/upload".to_owned(),
+        query: None,
+        fields: Vec::new(),
+        body: b"signed".to_vec(),
+        signs_body: true,
+        is_http2: false,
+        is_s3: false,
+        secret: "secret".to_owned(),
+        token: None,
+        millis: 1_767_323_045_000,
+    };
+    let secret = "0123456789abcdef";
+    let app: Router = Router::new()
+        .route("/upload", post(|body: String| async move { body }))
+        .layer(given.guard())
+        .layer(RequireSecretHeaderLayer::new("x-origin-verify", [secret]).unwrap())
+        .layer(RequirePrefixLayer::new(["10.0.0.0/8"]).unwrap());
+    let signed = given.signed_by_us().await.parts;
+    let request = |secret: &str, peer: &str, body: &'static str| {
+        let mut parts = signed.clone();
+        parts
+            .headers
+            .insert("x-origin-verify", secret.parse().unwrap());
+        parts
+            .extensions
+            .insert(ViewerAddress(peer.parse().unwrap()));
+        Request::from_parts(parts, Body::from(body))
+    };
+    for (request, status) in [
+        (request(secret, "10.0.0.1:1", "signed"), 200),
+        (request(secret, "192.0.2.1:1", "signed"), 403),
+        (request("0123456789abcdeF", "10.0.0.1:1", "signed"), 403),
+        // It was let in, and its body is not what was signed: the extractor fails.
+        (request(secret, "10.0.0.1:1", "Signed"), 400),
+    ] {
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+    #[cfg(feature = "axum")]
+    {
+        let nested: Router = Router::new().nest(
+            "/upload",
+            Router::new()
+                .route("/", post(|body: String| async move { body }))
+                .layer(given.guard()),
+        );
+        let response = nested
+            .oneshot(request(secret, "10.0.0.1:1", "signed"))
+            .await;
+        assert_eq!(response.unwrap().status(), 200);
     }
 }
