@@ -12,7 +12,7 @@ use tower_layer::Layer;
 /// must be encrypted, or whoever listens knows the secret.
 ///
 /// Several values are accepted at once, for rotation: first the origin accepts the new one, too; then the edge sends it; once no
-/// request says [`MatchedSecret`] of the old one, the origin drops that.
+/// request says [`MatchedSecret`](super::MatchedSecret) of the old one, the origin drops that.
 ///
 /// How long the comparison takes depends on the length of what was sent and on the number of values, and on nothing
 /// else. The header is taken out of the request before the inner service sees it; a request with several lines of it is refused.
