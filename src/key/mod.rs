@@ -66,6 +66,38 @@ impl CacheKey {
     }
 }
 
+/// Blocks of what a key names, as things of their own.
+impl CacheKey {
+    /// The key of one block of what this names.
+    pub(crate) fn of_block(&self, size: u64, number: u64) -> Self {
+        let mut key = self.clone();
+        let value = [size.to_be_bytes(), number.to_be_bytes()].concat();
+        key.part(Part::BLOCK, &value);
+        key.finish();
+        key
+    }
+
+    /// Size and number, where this is the key of a block.
+    pub(crate) fn block(&self) -> Option<(u64, u64)> {
+        let mut rest = self.as_bytes();
+        loop {
+            let (tag, value, behind) = read_part(rest)?;
+            if behind.is_empty() {
+                return (tag == Part::BLOCK).then(|| read_block(value))?;
+            }
+            rest = behind;
+        }
+    }
+
+    /// The key of what this is a block of.
+    pub(crate) fn without_block(&self) -> Option<Self> {
+        self.block()?;
+        let bytes = self.as_bytes();
+        let whole = bytes.get(..bytes.len().checked_sub(BLOCK_PART)?)?;
+        Some(Self::from_bytes(whole))
+    }
+}
+
 impl PartialEq for CacheKey {
     fn eq(&self, other: &Self) -> bool {
         self.hash == other.hash && self.as_bytes() == other.as_bytes()
@@ -98,6 +130,7 @@ impl fmt::Display for CacheKey {
                 | Part::COOKIE
                 | Part::ACCEPT_ENCODING
                 | Part::METHOD
+                | Part::BLOCK
                     if !first =>
                 {
                     " "
@@ -108,12 +141,17 @@ impl fmt::Display for CacheKey {
             let label = match tag {
                 Part::ACCEPT_ENCODING => "accept-encoding:",
                 Part::COOKIE => "cookie:",
+                Part::BLOCK => "block:",
                 _ => "",
             };
             write!(f, "{separator}{label}")?;
             match tag {
                 Part::COOKIE => write_secret(f, value, b'=')?,
                 Part::HEADER if !is_printed(value) => write_secret(f, value, b':')?,
+                Part::BLOCK => {
+                    let (size, number) = read_block(value).unwrap_or_default();
+                    write!(f, "{number}/{size}")?;
+                }
                 _ => write!(f, "{}", value.escape_ascii())?,
             }
             first = false;
@@ -164,7 +202,12 @@ impl Part {
     const HEADER: u8 = 6;
     const COOKIE: u8 = 7;
     const ACCEPT_ENCODING: u8 = 8;
+    /// Size and number of a block, always the last one.
+    const BLOCK: u8 = 9;
 }
+
+/// How many bytes the last part of a block's key has.
+const BLOCK_PART: usize = 5 + 16;
 
 fn read_part(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = bytes.split_first()?;
@@ -172,6 +215,12 @@ fn read_part(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let (value, rest) = rest.split_at_checked(length)?;
     Some((*tag, value, rest))
+}
+
+fn read_block(value: &[u8]) -> Option<(u64, u64)> {
+    let (size, number) = value.split_first_chunk::<8>()?;
+    let number = number.try_into().ok()?;
+    Some((u64::from_be_bytes(*size), u64::from_be_bytes(number)))
 }
 
 /// Writing, into the array and onto the heap once that is full.
@@ -356,6 +405,33 @@ mod tests {
             assert_eq!(CacheKey::from_bytes(key.as_bytes()), key);
             assert_eq!(key.clone(), key);
         }
+    }
+
+    #[test]
+    fn the_key_of_a_block_is_that_of_the_whole_and_one_part_more() {
+        let whole = |path: &[u8]| {
+            let mut key = CacheKey::empty();
+            key.part(Part::PATH, path);
+            key.finish();
+            key
+        };
+        for length in [0, 100, INLINE - 30, INLINE - 5, INLINE, 3000] {
+            let key = whole(&vec![b'p'; length]);
+            assert_eq!((key.block(), key.without_block()), (None, None));
+            let block = key.of_block(1 << 20, 7);
+            assert_eq!(block.as_bytes().len(), key.as_bytes().len() + BLOCK_PART);
+            assert_eq!(block.block(), Some((1 << 20, 7)));
+            assert_eq!(block.without_block(), Some(key.clone()));
+            assert_eq!(CacheKey::from_bytes(block.as_bytes()), block);
+            assert!(block.to_string().ends_with(" block:7/1048576"), "{block}");
+            for other in [key.of_block(1 << 20, 8), key.of_block(2 << 20, 7), key] {
+                assert_ne!(block, other);
+            }
+        }
+        // A path that ends as a block's key does is no block.
+        let like = whole(whole(b"/a").of_block(4096, 1).as_bytes());
+        assert_eq!(like.block(), None);
+        assert_eq!(CacheKey::empty().block(), None);
     }
 
     #[test]

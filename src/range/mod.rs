@@ -6,11 +6,16 @@
 //! less than [`MIN_GAP`] bytes lie between, become one. So however many there are, and in whatever order: no byte is sent
 //! twice, and an answer is never longer than the whole and `MAX_SPECS` heads of parts. To read and sort them takes
 //! one pass over the field and a sort of `MAX_SPECS` numbers.
+//!
+//! [`Block`] cuts a representation into blocks of equal size, which are fetched and stored one by one.
 
+mod blocks;
 mod if_range;
 mod multipart;
 
+pub use blocks::Block;
 pub use multipart::Multipart;
+pub(crate) use blocks::is_of_one_version;
 pub(crate) use multipart::content_range;
 
 use http::{HeaderMap, header};
