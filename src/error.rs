@@ -51,6 +51,8 @@ enum Kind {
     Abandoned,
     TooSlow,
     NotAsSigned,
+    Changed,
+    NoBlock,
     #[cfg_attr(not(feature = "origin"), allow(dead_code, reason = "made by origins"))]
     Stalled,
 }
@@ -90,6 +92,21 @@ impl BodyError {
         Self(Kind::Stalled)
     }
 
+    pub(crate) fn changed() -> Self {
+        Self(Kind::Changed)
+    }
+
+    pub(crate) fn no_block() -> Self {
+        Self(Kind::NoBlock)
+    }
+
+    /// Whether the object changed while it was read in [blocks](crate::blocks): what had come is of the old version, and is not
+    /// followed by what is of the new one. Who asks again gets that.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        matches!(self.0, Kind::Changed)
+    }
+
     /// Whether the origin sent nothing for longer than its response timeout, or all of it took longer than may be.
     #[must_use]
     pub fn is_stalled(&self) -> bool {
@@ -127,6 +144,8 @@ impl fmt::Display for BodyError {
             }
             Kind::Panicked => f.write_str("the inner service panicked"),
             Kind::Abandoned => f.write_str("the fetch was dropped before its end"),
+            Kind::Changed => f.write_str("the object changed while it was read"),
+            Kind::NoBlock => f.write_str("the origin failed to send the next block"),
             Kind::Stalled => f.write_str("the origin sent nothing more in time"),
             Kind::NotAsSigned => f.write_str("the body isn't the one that was signed"),
             Kind::TooSlow => f.write_str("read so slowly that it held others up"),

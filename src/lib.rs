@@ -6,7 +6,7 @@
 //!
 //! | floor | modules | what lives there |
 //! |---|---|---|
-//! | 4 the viewer's side, the origin's side | [`cdn_loop`]; [`guard`] over [`origin`] | what a request is held to before all else; how it reaches an origin: whom to try, who signs, the client; and, at the origin itself, whom it lets in |
+//! | 4 the viewer's side, the origin's side | [`cdn_loop`]; [`blocks`]; [`guard`] over [`origin`] | what a request is held to before all else; large objects in blocks; how it reaches an origin: whom to try, who signs, the client; and, at the origin itself, whom it lets in |
 //! | 3 the hall | `coalesce_layer`, which stores nothing, over [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
 //! | 2b machinery | [`store`], `coalesce`, [`invalidation`] | stateful parts behind small traits; no HTTP policy |
 //! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch`, `failure`, `ready`, `optional_body` | what the machinery is made of |
@@ -29,6 +29,7 @@
 //!
 //! Each has tests of its name in `tests/invariants`.
 
+pub mod blocks;
 pub mod body;
 pub mod cache;
 pub mod cdn_loop;
@@ -59,6 +60,7 @@ pub mod store;
 mod sync;
 mod viewer;
 
+pub use blocks::BlockLayer;
 pub use body::ResponseBody;
 pub use cache::{Cache, CacheCore, CacheCoreBuilder, CacheLayer, OverMaxFetches};
 pub use coalesce_layer::{Coalesce, CoalesceLayer, CoalesceLayerBuilder};

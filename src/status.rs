@@ -25,7 +25,7 @@
 //! |---|---|---|
 //! | `hit` | What is stored is fresh; or it is stale, and the request allows that (`max-stale`). | If viewers may not: `honor_request_directives(false)`, or `must-revalidate` in the response. |
 //!
-//! `detail`, a [`Detail`]: what else there is to say. The first fifteen are rules by which nothing is stored, each a [`Refusal`].
+//! `detail`, a [`Detail`]: what else there is to say. The first sixteen are rules by which nothing is stored, each a [`Refusal`].
 //!
 //! | said | why | what to do |
 //! |---|---|---|
@@ -44,6 +44,7 @@
 //! | `detail=good-at-hand` | It is an error or a part, and a better response is stored that is still of use to others. | Nothing: a request insisted, and met an inner service in trouble, or asked for a part of what is there. |
 //! | `detail=error` | It is an error, and this is an [origin shield](crate::origin::OriginShieldLayer): it shares errors with those who wait for them, and stores none. | Nothing: the caches above may store it. |
 //! | `detail=stores-nothing` | This is a [`CoalesceLayer`](crate::CoalesceLayer), which shares an answer with those who wait for it, and stores none. | Nothing; a [`CacheLayer`](crate::CacheLayer) in its place stores. |
+//! | `detail=block` | A block was asked for ([`BlockLayer`](crate::blocks::BlockLayer)), and what came isn't just that, or has no strong validator: it is fetched whole from now on. | A strong `ETag`; ranges exactly as they are asked for. |
 //! | `detail=no-room` | It is too large for the store, or the store is full of what is being written or sent. | A larger [`MemoryStore`](crate::MemoryStore), or a higher [`max_object`](crate::store::MemoryStoreBuilder::max_object). |
 //! | `detail=uncacheable` | The last answer for the key wasn't stored: for two minutes requests don't wait for each other. | Look at the `detail` of the first one. |
 //! | `detail=revalidated` | The inner service confirmed what is stored. | Nothing: that is what validators are for. |
@@ -604,7 +605,7 @@ mod tests {
     /// Each `Refusal`, likewise.
     fn next_refusal(after: Option<Refusal>) -> Option<Refusal> {
         use Refusal::{
-            Authorization, Cookie, Disabled, Error, GoodAtHand, Method, NoLifetime, NoStore,
+            Authorization, Block, Cookie, Disabled, Error, GoodAtHand, Method, NoLifetime, NoStore,
             Private, RequestNoStore, SetCookie, Stale, Status, StoresNothing, VaryAny,
         };
         match after {
@@ -623,7 +624,8 @@ mod tests {
             Some(Stale) => Some(GoodAtHand),
             Some(GoodAtHand) => Some(Error),
             Some(Error) => Some(StoresNothing),
-            Some(StoresNothing) => None,
+            Some(StoresNothing) => Some(Block),
+            Some(Block) => None,
         }
     }
 

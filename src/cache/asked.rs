@@ -15,6 +15,7 @@ use crate::{
     freshness::{self, Forward, Verdict},
     headers::{DeltaSeconds, RequestFacts},
     key::{CacheKey, VariantKey},
+    policy::RangeMiss,
     status::{CacheStatus, Detail},
     store::{Object, Store},
 };
@@ -147,6 +148,14 @@ impl<St: Store> Asked<St> {
         tokio::time::timeout_at(until, joined)
             .await
             .unwrap_or(Joined::Full)
+    }
+
+    /// What is fetched for a range: the whole, where ranges are known to be ignored.
+    pub(super) fn range_miss(&self) -> RangeMiss {
+        match self.core.shared().ignores_ranges(&self.key) {
+            true => RangeMiss::FetchWhole,
+            false => self.settings.policy.range_miss(),
+        }
     }
 
     /// Makes it a request for the whole of what it asks a part of, or the head of.

@@ -55,7 +55,7 @@ pub(super) async fn confirm<St: Store>(
         Ok(accepted) => {
             let mut head = storing.head(old.status, &fields, &accepted);
             head.upstream_status = head.upstream_status.or_else(|| old.upstream_status.clone());
-            if storing.tags(not_modified).is_empty() {
+            if storing.said_tags(not_modified).is_empty() {
                 head.tags = old.tags.clone();
             }
             let shareable = accepted.usable;

@@ -15,6 +15,9 @@ use crate::{
 };
 use std::{fmt, sync::Arc, time::Duration};
 
+/// How many objects are remembered that can't be fetched in blocks: large ones, which are few.
+const OBJECTS: usize = 4096;
+
 /// The state of a cache: store, namespace, flights, marks, invalidations, limits and clock.
 ///
 /// A [`CacheLayer`](crate::CacheLayer) is a core and a policy. Several layers with different policies may share one core: what
@@ -52,6 +55,12 @@ pub(super) struct Shared<St> {
     pub(super) flights: Arc<Coalescer<FlightKey, Outcome>>,
     /// Keys whose responses are known not to be stored.
     pub(super) uncacheable: Marks,
+    /// Keys of what is fetched whole, not in blocks.
+    pub(super) whole: Marks,
+    /// Keys whose origin answered with a 200 in place of a block.
+    pub(super) rangeless: Marks,
+    /// Keys of what changed while its blocks were read.
+    pub(super) changing: Marks,
     /// Keys whose origin failed while something stale was at hand.
     pub(super) failing: Marks,
     pub(super) invalidations: Arc<Invalidations>,
@@ -278,6 +287,9 @@ impl<St: Store> CacheCoreBuilder<St> {
             namespace,
             flights: Coalescer::new(self.max_fetches),
             uncacheable: Marks::new(),
+            whole: Marks::of(OBJECTS),
+            rangeless: Marks::of(OBJECTS),
+            changing: Marks::of(OBJECTS),
             failing: Marks::new(),
             invalidations: Arc::new(Invalidations::new(self.clock.clone())),
             limits: Limits {

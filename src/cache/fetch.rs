@@ -2,6 +2,7 @@
 
 use super::{
     asked::Asked,
+    block::ask_for_block,
     carry::Sink,
     flight::{FlightLanding, OnItsWay, Outcome, SharedAnswer},
     lookup::{Found, LookUp},
@@ -15,7 +16,8 @@ use crate::{
     body::ResponseBody,
     conditional,
     error::BoxError,
-    forward, freshness,
+    forward,
+    freshness::{self, Refusal},
     ready::CallWhenReady,
     status::{CacheStatus, Detail},
     store::Store,
@@ -125,6 +127,7 @@ where
         }
         // The whole is fetched, and the viewer's range cut from it.
         parts.headers.remove(header::RANGE);
+        ask_for_block(sent.storing.key(), &mut parts.headers);
         mark_led(&mut parts, &core);
         let call = AssertUnwindSafe(CallWhenReady::new(inner, Request::from_parts(parts, body)))
             .catch_unwind();
@@ -166,7 +169,7 @@ impl<St: Store> Sent<St> {
     }
 
     /// A head came: may it be stored, may it be shared?
-    async fn received<B, E>(self, mut waiting: Waiting<B, E>, mut response: Response<B>)
+    async fn received<B, E>(mut self, mut waiting: Waiting<B, E>, mut response: Response<B>)
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
@@ -182,6 +185,7 @@ impl<St: Store> Sent<St> {
             };
             return waiting.tell(outcome, Ok(answer));
         }
+        self.storing.came(code);
         let (mut fields, judged) = self.judge(&mut response).await;
         let (storing, policy) = (&self.storing, self.settings().policy.freshness());
         storing.restrict(&mut fields);
@@ -204,6 +208,11 @@ impl<St: Store> Sent<St> {
         let is_head = *storing.method() == Method::HEAD;
         let accepted = match judged {
             Ok(accepted) => accepted,
+            // Those who wait read no more than its head: all are to ask anew, for the whole.
+            Err(Refusal::Block) => {
+                answer.detail = Some(Detail::NotStored(Refusal::Block));
+                return self.carry(waiting, None, answer, response).await;
+            }
             Err(refusal)
                 if !is_head
                     && freshness::is_shareable_error(
@@ -287,7 +296,7 @@ impl<St: Store> Sent<St> {
             _ => (false, true),
         };
         if lasting {
-            self.shared().mark_uncacheable(self.storing.key());
+            self.storing.mark_uncacheable();
         }
         let policy = self.settings().policy.freshness();
         let is_failure = policy.is_failure(response.status());

@@ -2,6 +2,7 @@
 
 use super::{
     asked::Asked,
+    block::ask_for_block,
     core::OverMaxFetches,
     fetch::{self, Fetch},
     flight::{FlightLanding, Outcome},
@@ -107,8 +108,8 @@ where
             flight.invalidated = flight.invalidated.max(overtaken);
             let is_head = self.asked.parts.method == Method::HEAD;
             // Cut from a whole that is on its way, but not worth fetching one.
-            let only_follows =
-                self.asked.facts.range && (is_head || policy.range_miss() == RangeMiss::Forward);
+            let only_follows = self.asked.facts.range
+                && (is_head || self.asked.range_miss() == RangeMiss::Forward);
             let joined = match is_head || only_follows {
                 true => flights.follow(&flight).map(Joined::Follow),
                 false => None,
@@ -318,6 +319,7 @@ where
         if settings.policy.is_cloudfront() {
             forward::restrict_request(&mut parts, settings.policy.key_policy());
         }
+        ask_for_block(sent.storing.key(), &mut parts.headers);
         let limit = core.shared().limits.fetch_timeout;
         let mut call = pin!(CallWhenReady::new(inner, Request::from_parts(parts, body)));
         // Only where something may stand in is there a reason not to wait for ever.
@@ -342,6 +344,7 @@ where
         if let Some((answer, _)) = confirmed {
             return Ok(answer);
         }
+        sent.storing.came(code);
         let (mut fields, judged) = sent.judge(&mut response).await;
         let storing = &sent.storing;
         let may_store = *storing.method() == Method::GET
@@ -375,7 +378,7 @@ where
             }
             Err(refusal) => {
                 if sent.is_lasting(*refusal, code, &fields) {
-                    core.shared().mark_uncacheable(storing.key());
+                    storing.mark_uncacheable();
                 }
                 status.detail = status.detail.or(Some(Detail::NotStored(*refusal)));
             }

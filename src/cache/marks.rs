@@ -1,5 +1,5 @@
 //! What is remembered of keys for a while: that their responses aren't stored, so that requests for them don't wait for each
-//! other; that their origin failed, so that it isn't asked again at once.
+//! other; that their origin failed, so that it isn't asked again at once; that they can't be fetched in blocks.
 
 use crate::key::CacheKey;
 use quick_cache::sync::Cache;
@@ -9,7 +9,8 @@ const KEYS: usize = 65_536;
 /// How long a key is remembered as one whose responses aren't stored, in milliseconds.
 pub(super) const UNCACHEABLE: u64 = 120_000;
 
-/// The last 65,536 marked keys. By hash: a collision costs some request its company, or its question to the origin, no more.
+/// The last 65,536 marked keys, or as many as it is made for. By hash: a collision costs some request its company, its question to
+/// the origin, or its blocks, no more.
 pub(super) struct Marks(Cache<u64, Marked>);
 
 #[derive(Clone, Copy)]
@@ -20,7 +21,12 @@ struct Marked {
 
 impl Marks {
     pub(super) fn new() -> Self {
-        Self(Cache::new(KEYS))
+        Self::of(KEYS)
+    }
+
+    /// The last so many marked keys.
+    pub(super) fn of(keys: usize) -> Self {
+        Self(Cache::new(keys))
     }
 
     /// Marks a key for so many milliseconds.

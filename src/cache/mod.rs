@@ -79,6 +79,7 @@
 //! A fetch is a tokio task. Without a tokio runtime, a request that must be fetched panics in `tokio::spawn`.
 
 mod asked;
+mod block;
 mod carry;
 mod confirm;
 mod core;
@@ -107,3 +108,6 @@ pub use self::core::{CacheCore, CacheCoreBuilder, OverMaxFetches};
 pub use future::CacheFuture;
 pub use layer::CacheLayer;
 pub use service::Cache;
+
+pub(crate) use block::AskedFor;
+pub(crate) use respond::cut;

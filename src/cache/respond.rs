@@ -98,7 +98,7 @@ pub(super) fn range_rules(settings: &Settings) -> RangeRules {
 /// ascending one, or a part waits for bytes that another, not read yet, holds up.
 ///
 /// `None` where the whole was selected, and where a part can't be read: then the fields are as they were.
-pub(super) fn cut(
+pub(crate) fn cut(
     headers: &mut HeaderMap,
     selected: Selected,
     length: u64,

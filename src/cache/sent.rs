@@ -158,7 +158,7 @@ impl<St: Store> Sent<St> {
         code: StatusCode,
         fields: &HeaderMap,
     ) -> bool {
-        freshness::is_lasting(refusal, self.storing.facts(), code)
+        freshness::is_lasting(refusal, self.storing.facts(), self.storing.judged_as(code))
             && self.on_time(refusal, code, fields).is_none()
     }
 
@@ -201,6 +201,7 @@ impl<St: Store> Sent<St> {
         if judged.is_ok() && has_good(&self.storing, code).await {
             judged = Err(Refusal::GoodAtHand);
         }
+        let judged = self.storing.as_block(code, &mut fields, judged);
         (fields, judged)
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     CacheCore, CacheFuture,
     asked::Asked,
+    block::AskedFor,
     flow::{First, Flow},
     lookup::{LookUp, Wanted, judge, times},
     nested::is_led_by,
@@ -45,6 +46,14 @@ impl<S, St> Cache<S, St> {
             core,
             settings,
         }
+    }
+
+    pub(super) fn core(&self) -> &CacheCore<St> {
+        &self.core
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The inner service.
@@ -119,6 +128,7 @@ where
             .policy
             .key_policy()
             .key_with_host(&core.namespace, &parts, host);
+        let key = AskedFor::take(&mut parts, key);
         let mut look_up = LookUp::start(&core.store, &key);
         // In memory it is ready at once, and a hit is answered here.
         let looked = look_up.poll(
@@ -185,6 +195,12 @@ fn correct_host(parts: &mut Parts) {
 }
 
 impl<S, St: Store> Cache<S, St> {
+    /// Whether the cache has nothing to do with a request.
+    pub(super) fn passes_through<B: Body>(&self, parts: &Parts, body: &B) -> bool {
+        let facts = RequestFacts::of(&parts.headers);
+        self.bypass(parts, &facts, body).is_some()
+    }
+
     /// Why the cache has nothing to do with a request.
     fn bypass<B: Body>(&self, parts: &Parts, facts: &RequestFacts, body: &B) -> Option<Forward> {
         if parts.method != Method::GET && parts.method != Method::HEAD {

@@ -2,6 +2,7 @@
 
 use super::{
     CacheCore,
+    block::tag_of_blocks,
     core::Shared,
     extent::Unlisted,
     index::{list_variant, remove_listed},
@@ -122,6 +123,11 @@ impl<St: Store> Storing<St> {
         &self.key
     }
 
+    /// Stores it under another key.
+    pub(super) fn rename(&mut self, key: CacheKey) {
+        self.key = key;
+    }
+
     /// The epoch of invalidation at which the request went out.
     pub(super) fn epoch(&self) -> Epoch {
         self.begun.epoch()
@@ -132,8 +138,18 @@ impl<St: Store> Storing<St> {
         self.requested_at
     }
 
-    /// The tags of a response.
+    /// The tags of a response, that of a block among them.
     pub(super) fn tags(&self, response: &HeaderMap) -> Box<str> {
+        let said = self.said_tags(response);
+        match tag_of_blocks(&self.key) {
+            None => said,
+            Some(tag) if said.is_empty() => tag.into(),
+            Some(tag) => [&*said, &tag].join(",").into(),
+        }
+    }
+
+    /// The tags that a response says it has.
+    pub(super) fn said_tags(&self, response: &HeaderMap) -> Box<str> {
         let name = self.settings.policy.tagged_by();
         name.map_or_else(Box::default, |name| tags_of(response, name))
     }
@@ -186,7 +202,7 @@ impl<St: Store> Storing<St> {
                 &self.method
             },
             request: &self.facts,
-            status,
+            status: self.judged_as(status),
             response,
             requested_at,
             received_at: self.shared().clock.now(),

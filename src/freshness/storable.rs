@@ -73,6 +73,8 @@ pub enum Refusal {
     Error,
     /// It went through a [`CoalesceLayer`](crate::CoalesceLayer), which stores nothing.
     StoresNothing,
+    /// It isn't the block that was asked for, or has no strong validator to tell its version by.
+    Block,
 }
 
 impl Refusal {
@@ -104,6 +106,7 @@ impl Refusal {
             Self::GoodAtHand => "good-at-hand",
             Self::Error => "error",
             Self::StoresNothing => "stores-nothing",
+            Self::Block => "block",
         }
     }
 }

@@ -243,6 +243,17 @@ impl Invalidations {
         self.advance(&Target::Exact(address.into()), false);
     }
 
+    /// Invalidates what is stored, or being fetched, with this tag: unless that was done after the epoch `since`. Whether it was
+    /// done now.
+    pub(crate) fn invalidate_tag(&self, tag: &str, since: u64) -> bool {
+        let _one = self.issuing.lock();
+        let is_new = self.last_of_tags(tag) <= since;
+        if is_new {
+            self.advance(&Target::Tag(tag.into()), false);
+        }
+        is_new
+    }
+
     /// Issues an invalidation of this core's own.
     fn issue(&self, what: &Invalidation) -> Issued {
         let mut issuing = self.issuing.lock();

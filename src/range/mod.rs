@@ -14,8 +14,8 @@ mod if_range;
 mod multipart;
 
 pub use blocks::Block;
-pub use multipart::Multipart;
 pub(crate) use blocks::is_of_one_version;
+pub use multipart::Multipart;
 pub(crate) use multipart::content_range;
 
 use http::{HeaderMap, header};

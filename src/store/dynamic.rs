@@ -37,6 +37,7 @@ impl fmt::Debug for DynStore {
 }
 
 trait AnyStore: Send + Sync {
+    fn max_object(&self) -> Option<u64>;
     fn get(&self, key: &CacheKey, part: Part) -> Boxed<Option<Record>>;
     fn peek(&self, key: &CacheKey, part: Part) -> Boxed<Option<Record>>;
     fn writer(
@@ -56,6 +57,10 @@ trait AnyStore: Send + Sync {
 }
 
 impl<S: Store> AnyStore for S {
+    fn max_object(&self) -> Option<u64> {
+        Store::max_object(self)
+    }
+
     fn get(&self, key: &CacheKey, part: Part) -> Boxed<Option<Record>> {
         Box::pin(Store::get(self, key, part))
     }
@@ -91,6 +96,10 @@ impl Store for DynStore {
     type Get = Boxed<Option<Record>>;
     type Swap = Boxed<bool>;
     type Writer = Box<dyn StoreWriter>;
+
+    fn max_object(&self) -> Option<u64> {
+        self.0.max_object()
+    }
 
     fn get(&self, key: &CacheKey, part: Part) -> Self::Get {
         self.0.get(key, part)

@@ -306,6 +306,10 @@ impl Store for MemoryStore {
     type Swap = Ready<Result<bool, StoreError>>;
     type Writer = MemoryWriter;
 
+    fn max_object(&self) -> Option<u64> {
+        Some(self.0.max_object)
+    }
+
     fn get(&self, key: &CacheKey, part: Part) -> Self::Get {
         let wanted = Wanted { key, part };
         let found = self

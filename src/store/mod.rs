@@ -113,6 +113,11 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// What a fill goes through.
     type Writer: StoreWriter;
 
+    /// The largest body that is stored, in bytes, where that is known. By default it isn't.
+    fn max_object(&self) -> Option<u64> {
+        None
+    }
+
     /// Finds a record.
     fn get(&self, key: &CacheKey, part: Part) -> Self::Get;
 

@@ -1,0 +1,92 @@
+//! Large objects, fetched and stored in aligned blocks: a range of a video of 10 GiB costs the blocks that it touches.
+//!
+//! [`BlockLayer`] wraps a [`CacheLayer`](crate::CacheLayer). A `GET` of the whole or of one range is put together from blocks,
+//! each of which the cache is asked for as for a thing of its own: looked up, collapsed, confirmed, evicted and invalidated
+//! (by path, by tag, by an unsafe method) by what is there already. The inner service sees requests for one block each,
+//! `Range: bytes=1048576-2097151`, without a body.
+//!
+//! ```
+//! use axum::{Router, routing::get_service};
+//! use bytes::Bytes;
+//! use frontage::{BlockLayer, CacheLayer, MemoryStore, OptionalBody};
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use std::convert::Infallible;
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Of a file of 100,000 bytes, an origin sends the range that it is asked for.
+//! let origin = service_fn(|request: Request<OptionalBody<Full<Bytes>>>| async move {
+//!     let range = request.headers()["range"].to_str().unwrap().trim_start_matches("bytes=");
+//!     let (first, last) = range.split_once('-').unwrap();
+//!     let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+//!     let last = last.min(99_999);
+//!     let response = Response::builder()
+//!         .status(206)
+//!         .header("content-range", format!("bytes {first}-{last}/100000"))
+//!         .header("etag", "\"v1\"")
+//!         .header("cache-control", "max-age=60")
+//!         .body(Full::new(Bytes::from(vec![b'x'; last + 1 - first])));
+//!     Ok::<_, Infallible>(response.unwrap())
+//! });
+//! let cache = CacheLayer::new(MemoryStore::new(64 << 20));
+//! let service = BlockLayer::new(cache).block_size(16 << 10)?.layer(origin);
+//!
+//! let request = Request::get("/film").header("range", "bytes=40000-40009").body(Full::default())?;
+//! let response = service.oneshot(request).await?;
+//! assert_eq!(response.headers()["content-range"], "bytes 40000-40009/100000");
+//! assert_eq!(response.into_body().collect().await?.to_bytes(), "xxxxxxxxxx");
+//! # Ok(()) }
+//! ```
+//!
+//! # What goes in blocks
+//!
+//! A `GET` without a body and without `Range`, or with one range of bytes. Its `If-None-Match`, `If-Modified-Since` and `If-Range`
+//! are answered here, in the CloudFront profiles, too. Everything else goes to the cache as it is: `HEAD` and other methods,
+//! several ranges, upgrades, `If-Match` and `If-Unmodified-Since`, and what the cache lets pass.
+//!
+//! # One version
+//!
+//! The head, which goes out first, says which version a reader gets: by the strong validator and the length of the whole that came
+//! with the block in which its range begins. Each further block must have both. One that has others was stored before the object
+//! changed, or came after: all blocks of the object are forgotten at once, and that one is asked for anew. If it is still of another version,
+//! the body is aborted ([`BodyError::is_changed`](crate::BodyError::is_changed)); who asks again gets the new one. So no answer
+//! mixes two versions, and nobody reads old blocks beside new ones for long. What changes twice within 30 seconds (or differs
+//! between the servers of one name) isn't fetched in blocks for ten minutes.
+//!
+//! Requests for blocks carry no `If-Match` and no `If-Range`: readers of different versions share an answer, an origin that doesn't know the
+//! first would send no 412, and one that knows the second would send all of the new version in place of a block of it. A block
+//! that is stored and stale is confirmed by its own validator, as all that is stored.
+//!
+//! # What doesn't go in blocks after all
+//!
+//! An origin that answers with a 200 in place of a block ignores ranges. That answer is stored as the whole, and shared with those who
+//! wait for the same block; for ten minutes all who come get the whole, a range cut from it, fetched once. (So a hundred cold readers of
+//! one block cause one fetch of the whole, those of different blocks at most one for each of these.) A 206 that isn't just the block, says no length, or has no
+//! strong validator, and a 416 to the first block (some servers send it for an empty file) are not used, and for ten minutes the object
+//! goes to the cache as if there were no blocks. So does what the response says isn't to be stored. Other answers to the first
+//! block, errors among them, reach the viewer as they come.
+//!
+//! # Bodies
+//!
+//! One block is read after the other, as fast as the viewer reads. Once a reader has come to the end of a block, the next but one is
+//! asked for when the next has begun: one ahead, never beyond what was asked for. A viewer that leaves leaves no more behind than a block that
+//! is being stored. A block whose body fails is asked for once more, and goes on where it stopped. Trailers are left out.
+//!
+//! # Order of layers
+//!
+//! The block layer stands in the cache's place. Compression belongs above it, never below: ranges are of the bytes as the origin has them.
+//! Blocks are stored under keys of their own, so that what the cache stored as a whole doesn't answer in their place, and a `HEAD` finds
+//! none of them.
+
+mod body;
+mod future;
+mod layer;
+mod reader;
+mod service;
+mod version;
+
+pub use future::BlocksFuture;
+pub use layer::BlockLayer;
+pub use service::Blocks;

@@ -1,0 +1,281 @@
+//! The service: which way a request goes, and the head of an answer that is put together.
+
+use super::{
+    BlocksFuture,
+    body::{BlocksBody, Slice},
+    reader::Reader,
+    version::Version,
+};
+use crate::{
+    body::{ResponseBody, StoredBody},
+    cache::{Cache, CacheCore, cut},
+    conditional,
+    error::BoxError,
+    headers::{content_length, remove_representation_metadata},
+    key::CacheKey,
+    optional_body::OptionalBody,
+    range::{self, Block, RangeRules, Selected},
+    ready::CallWhenReady,
+    store::{MemoryStore, Store},
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts,
+};
+use http_body::Body;
+use std::{
+    fmt,
+    num::NonZeroU64,
+    ops::Range,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// How many blocks are asked for before it is clear where an answer begins. More than three only where the object changes
+/// meanwhile.
+const MAX_BEGINNINGS: usize = 6;
+
+/// The service that [`BlockLayer`](super::BlockLayer) makes.
+///
+/// Always ready, as the [`Cache`] in it.
+pub struct Blocks<S, St = MemoryStore> {
+    cache: Cache<S, St>,
+    core: CacheCore<St>,
+    size: NonZeroU64,
+}
+
+impl<S, St> Blocks<S, St> {
+    pub(super) fn new(cache: Cache<S, St>, core: CacheCore<St>, size: NonZeroU64) -> Self {
+        Self { cache, core, size }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        self.cache.get_ref()
+    }
+
+    /// The inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        self.cache.get_mut()
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.cache.into_inner()
+    }
+}
+
+impl<S: Clone, St> Clone for Blocks<S, St> {
+    fn clone(&self) -> Self {
+        Self {
+            cache: self.cache.clone(),
+            core: self.core.clone(),
+            size: self.size,
+        }
+    }
+}
+
+impl<S: fmt::Debug, St> fmt::Debug for Blocks<S, St> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocks")
+            .field("cache", &self.cache)
+            .field("block_size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, St, ReqBody, ResBody> Service<Request<ReqBody>> for Blocks<S, St>
+where
+    S: Service<Request<OptionalBody<ReqBody>>, Response = Response<ResBody>>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    St: Store,
+    ReqBody: Body + Send + 'static,
+    ResBody: Body + Send + 'static,
+    ResBody::Data: Send,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = BlocksFuture<CallWhenReady<S, Request<OptionalBody<ReqBody>>>, ResBody, S::Error>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let key = self.cache.key_for_blocks(&parts, &body);
+        let begin = Block::to_begin_with(&parts.headers, self.size);
+        match (key, begin) {
+            (Some(key), Some(begin)) => {
+                let blocks = self.clone();
+                let assembling = blocks.assemble(parts, body, key, begin);
+                BlocksFuture::blocks(Box::pin(assembling))
+            }
+            _ => {
+                let request = Request::from_parts(parts, OptionalBody::new(body));
+                BlocksFuture::whole(self.cache.call(request))
+            }
+        }
+    }
+}
+
+impl<S, St: Store> Blocks<S, St> {
+    async fn assemble<ReqBody, ResBody>(
+        mut self,
+        viewer: Parts,
+        body: ReqBody,
+        key: CacheKey,
+        begin: Block,
+    ) -> Result<Response<ResponseBody<ResBody>>, S::Error>
+    where
+        S: Service<Request<OptionalBody<ReqBody>>, Response = Response<ResBody>>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ReqBody: Body + Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let rules = self.cache.range_rules();
+        let mut reader = Reader::new(self.cache.clone(), self.core.clone(), &viewer, key);
+        let mut block = begin;
+        for _ in 0..MAX_BEGINNINGS {
+            let asking = reader.call(block);
+            let response = asking.await?;
+            let now = self.core.now();
+            match response.status() {
+                StatusCode::PARTIAL_CONTENT => {
+                    let Some(version) = Version::of(block, response.headers()) else {
+                        self.core.can_not_be_cut(reader.key());
+                        break;
+                    };
+                    let length = version.length();
+                    let response = as_whole(response, length);
+                    let stored = response.headers();
+                    if conditional::is_not_modified(&viewer.headers, StatusCode::OK, stored, now) {
+                        return Ok(not_modified(response));
+                    }
+                    let selected = range::select(&viewer.headers, stored, length, rules);
+                    let start = match &selected {
+                        Selected::Part(part) => part.start,
+                        _ => 0,
+                    };
+                    let first = Block::holding(self.size, start);
+                    if first == block || selected == Selected::Unsatisfiable {
+                        return Ok(answer(response, selected, length, |body, bytes| {
+                            let source = Box::new(reader);
+                            let blocks = BlocksBody::new(source, version, block, body, bytes);
+                            StoredBody::boxed(blocks)
+                        }));
+                    }
+                    block = first;
+                }
+                StatusCode::OK => return Ok(cut_from_whole(response, &viewer.headers, rules, now)),
+                StatusCode::RANGE_NOT_SATISFIABLE if block.number() == 0 => {
+                    self.core.can_not_be_cut(reader.key());
+                    break;
+                }
+                // The conditions come first (RFC 9110 section 13.2.2): they are answered by the first block.
+                StatusCode::RANGE_NOT_SATISFIABLE if has_conditions(&viewer.headers) => {
+                    block = Block::new(self.size, 0);
+                }
+                _ => return Ok(response),
+            }
+        }
+        let request = Request::from_parts(viewer, OptionalBody::new(body));
+        self.cache.call(request).await
+    }
+}
+
+fn has_conditions(viewer: &HeaderMap) -> bool {
+    [
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_RANGE,
+    ]
+    .iter()
+    .any(|name| viewer.contains_key(name))
+}
+
+/// Makes the head of a block that of the whole.
+fn as_whole<B>(mut response: Response<B>, length: u64) -> Response<B> {
+    *response.status_mut() = StatusCode::OK;
+    let headers = response.headers_mut();
+    // Of the block only.
+    for name in [
+        header::CONTENT_RANGE,
+        header::TRAILER,
+        HeaderName::from_static("content-digest"),
+        HeaderName::from_static("content-md5"),
+    ] {
+        headers.remove(name);
+    }
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    response
+}
+
+fn not_modified<B>(response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
+    let (mut parts, _) = response.into_parts();
+    parts.status = StatusCode::NOT_MODIFIED;
+    remove_representation_metadata(&mut parts.headers);
+    Response::from_parts(parts, ResponseBody::stored(StoredBody::absent()))
+}
+
+/// An answer with what is selected, of a whole of `length` bytes with this head.
+fn answer<B>(
+    response: Response<ResponseBody<B>>,
+    selected: Selected,
+    length: u64,
+    read: impl FnOnce(ResponseBody<B>, Range<u64>) -> StoredBody,
+) -> Response<ResponseBody<B>> {
+    let (mut parts, body) = response.into_parts();
+    let mut unread = Some((body, read));
+    let mut read = |bytes| {
+        let (body, read) = unread.take()?;
+        Some(read(body, bytes))
+    };
+    let body = match cut(&mut parts.headers, selected, length, &mut read) {
+        Some((status, body)) => {
+            parts.status = status;
+            Some(body)
+        }
+        None => read(0..length),
+    };
+    Response::from_parts(
+        parts,
+        body.map_or_else(ResponseBody::empty, ResponseBody::stored),
+    )
+}
+
+/// The answer where the whole came.
+fn cut_from_whole<B>(
+    response: Response<ResponseBody<B>>,
+    viewer: &HeaderMap,
+    rules: RangeRules,
+    now: u64,
+) -> Response<ResponseBody<B>>
+where
+    B: Body + Send + 'static,
+{
+    let headers = response.headers();
+    if conditional::is_not_modified(viewer, StatusCode::OK, headers, now) {
+        return not_modified(response);
+    }
+    let Some(length) = content_length(headers) else {
+        return response;
+    };
+    match range::select(viewer, headers, length, rules) {
+        Selected::Whole => response,
+        selected => answer(response, selected, length, |body, bytes| {
+            StoredBody::boxed(Slice::new(body, 0, bytes))
+        }),
+    }
+}
