@@ -78,7 +78,9 @@ mod tests {
     fn without_a_strong_validator_there_is_no_version() {
         let date = ("date", "Thu, 01 Jan 2026 00:01:00 GMT");
         let modified = ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT");
-        let of = |fields| Version::of(block(0), &response("bytes 0-99/250", fields));
+        fn of(fields: &[(&'static str, &str)]) -> Option<Version> {
+            Version::of(block(0), &response("bytes 0-99/250", fields))
+        }
         assert!(of(&[]).is_none() && of(&[("etag", "W/\"a\""), modified, date]).is_none());
         assert!(of(&[modified]).is_none() && of(&[modified, date]).is_some());
     }

@@ -7,8 +7,13 @@
 )]
 
 mod collapsing;
+#[path = "../support/film.rs"]
+mod film;
 mod heads;
+mod large;
 mod origin;
+mod play;
+mod property;
 #[path = "../support/mod.rs"]
 mod support;
 mod versions;
