@@ -22,13 +22,8 @@ use http::{Request, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use std::{
-    error::Error,
-    net::SocketAddr,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
-use tokio::net::TcpStream;
+use std::{error::Error, net::SocketAddr, process::ExitCode, time::Duration};
+use tokio::{net::TcpStream, time::Instant};
 use tower::Layer;
 
 type Failure = Box<dyn Error>;
