@@ -117,8 +117,6 @@ pub(super) struct BlocksBody<B> {
     block: Block,
     state: State<B>,
     ahead: Option<Ahead<B>>,
-    /// A block has been read to its end.
-    is_sequential: bool,
     /// This block was asked for before it was its turn.
     was_ahead: bool,
     /// It has been asked for twice.
@@ -149,7 +147,6 @@ where
             block,
             state: State::Reading(Slice::new(body, own.start, first)),
             ahead: None,
-            is_sequential: false,
             was_ahead: false,
             again: false,
         }
@@ -159,7 +156,6 @@ where
     fn go_on(&mut self) {
         self.block = self.block.next();
         self.again = false;
-        self.is_sequential = true;
         self.was_ahead = self.ahead.is_some();
         self.state = State::Asking(match self.ahead.take() {
             Some(Ahead::Asked(asking)) => asking,
@@ -189,7 +185,7 @@ where
         let wanted = self.wanted.start..self.wanted.end.min(own.end);
         self.state = State::Reading(Slice::new(response.into_body(), own.start, wanted));
         let next = self.block.next();
-        if self.is_sequential && self.ahead.is_none() && next.start() < self.wanted.end {
+        if !self.again && self.ahead.is_none() && next.start() < self.wanted.end {
             self.ahead = Some(Ahead::Asked(self.source.ask(next)));
         }
         Ok(())
