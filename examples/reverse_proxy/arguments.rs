@@ -207,7 +207,6 @@ mod tests {
             ("--origin", "ftp://a"),
             ("--origin", "a"),
             ("--origin", "http://a/?b"),
-            ("--origin", "http://u@a"),
             ("--origin", "http://a:0"),
             ("--secondary", "b"),
             ("--failover", "501"),
@@ -232,6 +231,8 @@ mod tests {
             let named = message.contains(flag) && message.contains(&format!("{value:?}"));
             assert!(named, "{line}: {message}");
         }
+        let password = parse("--listen 127.0.0.1:80 --origin http://user:hush@a").unwrap_err();
+        assert!(password.contains("without user") && !password.contains("hush"));
         for (line, named) in [
             ("--fast", "--fast"),
             ("--memory", "--memory"),

@@ -35,8 +35,9 @@ impl Settings {
     }
 
     fn origin(self, flag: &str, url: &str, shields: &[String]) -> Result<OriginService, String> {
-        // The error names the value, but for a password.
-        let named = |error: ConfigError| format!("{flag}: {error}");
+        // What stands before an `@` may be a password.
+        let shown = url.rsplit('@').next().unwrap_or_default();
+        let named = |error: ConfigError| format!("{flag} {shown:?}: {error}");
         let origin = Origin::url(url).map_err(named)?;
         let mut origin = origin
             .shield(shields)
