@@ -76,23 +76,23 @@ where
 {
     type Output = Result<Response<ResponseBody<B>>, E>;
 
-    #[allow(
-        clippy::expect_used,
-        reason = "polling a future after it is ready is the caller's mistake"
-    )]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProjection::Hit { response } => {
-                Poll::Ready(Ok(response.take().expect("polled after it was ready")))
-            }
+            StateProjection::Hit { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                // Polled after it was ready.
+                None => Poll::Pending,
+            },
             StateProjection::Pass {
                 inner,
                 passing,
                 finish,
             } => {
                 let response = ready!(inner.poll(cx))?;
-                let passing = passing.take().expect("polled after it was ready");
-                Poll::Ready(Ok(finish(passing, response)))
+                match passing.take() {
+                    Some(passing) => Poll::Ready(Ok(finish(passing, response))),
+                    None => Poll::Pending,
+                }
             }
             StateProjection::Fetch { fetching } => fetching.as_mut().poll(cx),
         }

@@ -50,16 +50,17 @@ where
 {
     type Output = Result<Response<OptionalBody<B>>, E>;
 
-    #[allow(clippy::expect_used, reason = "a future isn't polled after its end")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProjection::LetIn { future } => {
                 let response = ready!(future.poll(cx))?;
                 Poll::Ready(Ok(response.map(OptionalBody::new)))
             }
-            StateProjection::Refused { response } => {
-                Poll::Ready(Ok(response.take().expect("polled once")))
-            }
+            StateProjection::Refused { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                // Polled after it was ready.
+                None => Poll::Pending,
+            },
         }
     }
 }
