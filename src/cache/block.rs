@@ -31,12 +31,11 @@ const CHANGING: u64 = 30_000;
 pub(crate) struct AskedFor(pub(crate) Block);
 
 impl AskedFor {
-    /// Takes it out of a request: what the request is asked for then has this key.
+    /// Takes it out of a request, whose key becomes the block's.
     #[inline]
-    pub(super) fn take(parts: &mut Parts, key: CacheKey) -> CacheKey {
-        match parts.extensions.remove::<Self>() {
-            None => key,
-            Some(Self(block)) => key.of_block(block.size().get(), block.number()),
+    pub(super) fn take(parts: &mut Parts, key: &mut CacheKey) {
+        if let Some(Self(block)) = parts.extensions.remove() {
+            *key = key.of_block(block.size().get(), block.number());
         }
     }
 }

@@ -123,12 +123,12 @@ where
         }
 
         let core = self.core.shared();
-        let key = self
-            .settings
-            .policy
-            .key_policy()
-            .key_with_host(&core.namespace, &parts, host);
-        let key = AskedFor::take(&mut parts, key);
+        let mut key =
+            self.settings
+                .policy
+                .key_policy()
+                .key_with_host(&core.namespace, &parts, host);
+        AskedFor::take(&mut parts, &mut key);
         let mut look_up = LookUp::start(&core.store, &key);
         // In memory it is ready at once, and a hit is answered here.
         let looked = look_up.poll(
