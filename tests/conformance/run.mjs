@@ -91,10 +91,16 @@ async function startOrigin (handlers) {
     const [kind, ...segments] = new URL(request.url, 'http://origin').pathname.slice(1).split('/')
     if (!Object.hasOwn(handlers, kind)) return response.writeHead(404).end()
     // Some tests set a Content-Length that isn't the body's, or an unknown transfer coding, whose
-    // body has no other end: neither may reach into the next exchange on the connection.
-    response.once('finish', () => {
-      if (response.hasHeader('content-length') || response.hasHeader('transfer-encoding')) request.socket.end()
-    })
+    // body has no other end: neither may reach into the next exchange on the connection. It is
+    // announced, or a proxy might just then send a request there, repeat it, and fail its test.
+    const end = response.end
+    response.end = (...body) => {
+      if (response.hasHeader('content-length') || response.hasHeader('transfer-encoding')) {
+        response.setHeader('Connection', 'close')
+        response.once('finish', () => request.socket.end())
+      }
+      return end.apply(response, body)
+    }
     handlers[kind](segments, request, response)
   })
   // Node closes idle connections after 5 s; a proxy that just then reuses one would fail a test.
