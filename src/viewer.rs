@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 
 /// Where the request comes from: the other end of the viewer's connection.
 ///
-/// Whoever accepts connections puts it into the request's extensions; an [`Origin`](crate::origin::Origin) appends it to
-/// `X-Forwarded-For`.
+/// Whoever accepts connections puts it into the request's extensions; `origin::Origin` appends it to `X-Forwarded-For`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ViewerAddress(pub SocketAddr);
 

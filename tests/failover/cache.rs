@@ -99,7 +99,7 @@ where
     (status, text(response.into_body()).await.unwrap(), is_old)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn many_who_ask_at_once_are_one_request_to_each_member() {
     let setup = setup(&[503]);
     setup.statuses(503, 200);
@@ -115,7 +115,7 @@ async fn many_who_ask_at_once_are_one_request_to_each_member() {
     assert_eq!(setup.counts(), (1, 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whoever_answered_it_is_one_entry_and_what_failed_is_none() {
     let setup = setup(&[404, 503]);
     setup.statuses(404, 200);
@@ -129,7 +129,7 @@ async fn whoever_answered_it_is_one_entry_and_what_failed_is_none() {
     assert_eq!(setup.counts(), (2, 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_secondary_is_tried_before_a_stale_answer() {
     let setup = setup(&[503]);
     assert_eq!(ask(&setup).await.1, "primary");
@@ -149,7 +149,7 @@ async fn the_secondary_is_tried_before_a_stale_answer() {
     assert_eq!(setup.counts(), (4, 2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_304_of_the_secondary_confirms() {
     let setup = setup(&[503]);
     assert_eq!(ask(&setup).await.1, "primary");

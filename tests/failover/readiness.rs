@@ -56,7 +56,7 @@ where
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn limits_on_both_are_kept_and_nobody_hangs() {
     let (primary, secondary) = (slow(503), slow(200));
     let service = FailoverLayer::new(ConcurrencyLimit::new(secondary.clone(), 1), criteria([503]))
@@ -66,7 +66,7 @@ async fn limits_on_both_are_kept_and_nobody_hangs() {
     assert_eq!((primary.count(), secondary.count()), (100, 100));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_place_is_enough_for_both() {
     let (primary, secondary) = (slow(503), slow(200));
     let limit = GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(1)));
@@ -76,7 +76,7 @@ async fn one_place_is_enough_for_both() {
     assert_eq!((primary.count(), secondary.count()), (100, 100));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_works_over_buffers_and_under_a_limit() {
     type Asked = Request<OptionalBody<ViewerBody>>;
     let buffered = |member| tower::buffer::Buffer::<Asked, _>::new(member, 1);
@@ -87,7 +87,7 @@ async fn it_works_over_buffers_and_under_a_limit() {
     assert_eq!((primary.count(), secondary.count()), (100, 100));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_secondary_that_is_never_ready_holds_nobody_up_whom_the_primary_answers() {
     let limit = GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(0)));
     let secondary = Member::of(200, "secondary");
@@ -113,7 +113,7 @@ impl<B> Service<Request<OptionalBody<B>>> for NeverReady {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_fails_to_become_ready_has_failed() {
     let secondary = Member::of(200, "secondary");
     let service = FailoverLayer::new(secondary.clone(), criteria([503])).layer(NeverReady);

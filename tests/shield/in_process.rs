@@ -70,7 +70,7 @@ async fn a_cache_says_what_the_shield_had_and_stays_a_miss() {
     calls.none().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn followers_and_those_who_run_alone_say_so_too() {
     let (origin, mut calls) = origin();
     let shielded = OriginShieldLayer::new(MemoryStore::new(16 << 20)).layer(origin);
@@ -188,7 +188,7 @@ async fn a_shield_of_the_same_core_is_none() {
     assert!(cache_status(&response).starts_with("frontage-shield; fwd=bypass, "));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn its_name_and_its_field_can_be_set() {
     let (origin, mut calls) = origin();
     let layer = OriginShieldLayer::new(MemoryStore::new(1 << 20));
