@@ -14,6 +14,7 @@ mod large;
 mod origin;
 mod play;
 mod property;
+mod shield;
 #[path = "../support/mod.rs"]
 mod support;
 mod versions;

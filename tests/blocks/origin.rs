@@ -344,8 +344,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) async fn of(response: Answered) -> Self {
-        let (parts, mut body) = response.into_parts();
+    pub(crate) async fn of<B>(response: Response<ResponseBody<B>>) -> Self
+    where
+        ResponseBody<B>: http_body::Body<Data = Bytes, Error = BodyError>,
+    {
+        let (parts, body) = response.into_parts();
+        let mut body = Box::pin(body);
         let (mut bytes, mut error) = (Vec::new(), None);
         while let Some(frame) = within(body.frame()).await {
             match frame {

@@ -1,6 +1,7 @@
 //! The layer: a cache of an origin's own.
 
 use crate::{
+    blocks::BlockLayer,
     cache::{Cache, CacheCore, CacheLayer},
     error::ConfigError,
     freshness::Keeps,
@@ -85,6 +86,23 @@ impl<St: Store> OriginShieldLayer<St> {
         Self {
             cache: CacheLayer::shield(core),
         }
+    }
+
+    /// Fetches and stores what is large in blocks.
+    ///
+    /// A shield of [`BlockLayer`]s has to, and in blocks of the same size: a range that is missing here is fetched for each that
+    /// asks, a block once for all.
+    ///
+    /// ```
+    /// use frontage::{BlockLayer, CacheLayer, MemoryStore, origin::OriginShieldLayer};
+    ///
+    /// let shield = OriginShieldLayer::new(MemoryStore::new(64 << 20)).in_blocks().block_size(2 << 20)?;
+    /// let edge = BlockLayer::new(CacheLayer::new(MemoryStore::new(64 << 20))).block_size(2 << 20)?;
+    /// # Ok::<(), frontage::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn in_blocks(self) -> BlockLayer<St> {
+        BlockLayer::new(self.cache)
     }
 }
 
