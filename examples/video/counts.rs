@@ -17,10 +17,10 @@ use tracing::{
 use tracing_subscriber::layer::{Context, Layer};
 
 /// What became of a request for a block.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy)]
 enum Answer {
     /// It was there.
-    Hit,
+    Hit = 1,
     /// Another request was fetching it.
     Joined,
     /// The origin was asked.
@@ -39,27 +39,8 @@ impl Answer {
     }
 }
 
-#[derive(Default)]
-struct Block {
-    hits: AtomicU64,
-    joined: AtomicU64,
-    misses: AtomicU64,
-}
-
-impl Block {
-    fn of(&self, answer: Answer) -> &AtomicU64 {
-        match answer {
-            Answer::Hit => &self.hits,
-            Answer::Joined => &self.joined,
-            Answer::Miss => &self.misses,
-        }
-    }
-
-    fn read(&self) -> [u64; 3] {
-        [Answer::Hit, Answer::Joined, Answer::Miss]
-            .map(|answer| self.of(answer).load(Ordering::Relaxed))
-    }
-}
+/// How often it was a hit, joined and a miss, and what it was last: their number, from 1.
+type Block = [AtomicU64; 4];
 
 /// Of every block how often it was asked for, and of the viewers' requests how many there were.
 pub(crate) struct Counts {
@@ -75,8 +56,8 @@ pub(crate) struct Answers {
     hits: u64,
     joined: u64,
     misses: u64,
-    /// Number, hits, joined, misses.
-    blocks: Vec<[u64; 4]>,
+    /// Number, hits, joined, misses, and which of these three it was last: 1, 2 or 3.
+    blocks: Vec<[u64; 5]>,
 }
 
 impl Counts {
@@ -109,10 +90,11 @@ impl Counts {
     }
 
     pub(crate) fn answers(&self) -> Answers {
-        let read = (0..).zip(self.blocks.iter().map(Block::read));
-        let blocks: Vec<_> = read
-            .map(|(number, [hits, joined, misses])| [number, hits, joined, misses])
-            .filter(|[_, asked @ ..]| *asked != [0; 3])
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let blocks: Vec<_> = (0..)
+            .zip(self.blocks.iter().map(|block| block.each_ref().map(read)))
+            .filter(|(_, [.., last])| *last != 0)
+            .map(|(number, [hits, joined, misses, last])| [number, hits, joined, misses, last])
             .collect();
         let sum = |column: usize| blocks.iter().map(|block| block[column]).sum();
         Answers {
@@ -125,16 +107,19 @@ impl Counts {
 
     /// Counts from zero again.
     pub(crate) fn reset(&self) {
-        let of_blocks = self.blocks.iter();
-        let of_blocks = of_blocks.flat_map(|block| [&block.hits, &block.joined, &block.misses]);
-        for count in of_blocks.chain([&self.requests, &self.bytes]) {
+        let all = self.blocks.iter().flatten();
+        for count in all.chain([&self.requests, &self.bytes]) {
             count.store(0, Ordering::Relaxed);
         }
     }
 
     fn answered(&self, block: usize, answer: Answer) {
-        if let Some(block) = self.blocks.get(block) {
-            block.of(answer).fetch_add(1, Ordering::Relaxed);
+        let Some([counts @ .., last]) = self.blocks.get(block) else {
+            return;
+        };
+        last.store(answer as u64, Ordering::Relaxed);
+        if let Some(count) = counts.get(answer as usize - 1) {
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -216,7 +201,7 @@ mod tests {
             tracing::debug!(key = "k block:1/1", status = "hit", "stored");
         });
         let answers = counts.answers();
-        assert_eq!(answers.blocks, [[2, 0, 0, 1], [7, 2, 1, 1]]);
+        assert_eq!(answers.blocks, [[2, 0, 0, 1, 3], [7, 2, 1, 1, 1]]);
         assert_eq!((answers.hits, answers.joined, answers.misses), (2, 1, 2));
         counts.reset();
         assert!(counts.answers().blocks.is_empty());

@@ -110,20 +110,14 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     println!("its origin is on {origin_url}");
 
-    let (stopped, stop) = (tokio::sync::watch::Sender::new(()), asked_to_stop()?);
-    let wait = |mut stopped: tokio::sync::watch::Receiver<()>| async move {
-        // An error is the end of who would say it.
-        drop(stopped.changed().await);
-    };
-    let server = axum::serve(listener, app(Arc::new(edge)))
-        .with_graceful_shutdown(wait(stopped.subscribe()));
+    let server = axum::serve(listener, app(Arc::new(edge))).with_graceful_shutdown(stopped()?);
     let origin = axum::serve(origin_listener, origin.router());
+    let stopped = stopped()?;
     tokio::select! {
         ended = server.into_future() => ended?,
         ended = origin.into_future() => ended?,
         () = async {
-            stop.await;
-            stopped.send_replace(());
+            stopped.await;
             tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
         } => {}
     }
@@ -169,8 +163,8 @@ fn listen_to_the_cache(counts: Arc<Counts>) {
         .init();
 }
 
-/// Ends with the first ctrl-c or SIGTERM.
-fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+/// Ends once the process is told to.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     Ok(async move {
         tokio::select! {

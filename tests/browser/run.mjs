@@ -1,61 +1,20 @@
 // A page in headless Chromium, loaded through a reverse proxy, opens WebSockets through it. See README.md.
 
-import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { Failure, listen, startProxy } from '../conformance/proxy.mjs'
+import { check, install, launch, options, run, TIMEOUT } from './browser.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
-const PACKAGES = JSON.parse(readFileSync(join(here, 'package.json'))).dependencies
-const TIMEOUT = 30_000
 
 const USAGE = `usage: node run.mjs [--proxy COMMAND] [--chromium PATH] [--screenshot FILE]
 
-  --proxy COMMAND     starts the proxy; "--listen HOST:PORT --origin URL" is appended (default: the
+  --proxy COMMAND     starts the proxy; "--origin URL --listen HOST:PORT" is appended (default: the
                       release build of reverse_proxy)
   --chromium PATH     the browser (default: chromium, as in the PATH)
   --screenshot FILE   writes what the page looks like in the end`
-
-function options () {
-  const definition = {
-    proxy: { type: 'string', default: 'target/release/examples/reverse_proxy' },
-    chromium: { type: 'string' },
-    screenshot: { type: 'string' },
-    help: { type: 'boolean', default: false }
-  }
-  try {
-    const { values } = parseArgs({ options: definition })
-    if (!values.help) return values
-    console.log(USAGE)
-    process.exit(0)
-  } catch (error) {
-    console.error(`${error.message}\n${USAGE}`)
-    process.exit(2)
-  }
-}
-
-function install () {
-  const isThere = ([name, version]) => {
-    try {
-      return JSON.parse(readFileSync(join(here, 'node_modules', name, 'package.json'))).version === version
-    } catch {}
-  }
-  if (Object.entries(PACKAGES).every(isThere)) return
-  console.error(`installing ${Object.keys(PACKAGES).join(' and ')}`)
-  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
-  execFileSync('npm', args, { cwd: here, stdio: ['ignore', 2, 2] })
-}
-
-function findChromium () {
-  try {
-    return execFileSync('/bin/sh', ['-c', 'command -v chromium'], { encoding: 'utf8' }).trim()
-  } catch {
-    throw new Failure('there is no chromium: apt-get install chromium, or say --chromium PATH')
-  }
-}
 
 // The page, and a WebSocket that sends back what comes. What is asked of it is kept in `heads`.
 async function startOrigin (WebSocketServer) {
@@ -105,22 +64,16 @@ async function visit (browser, url, screenshot) {
   return said
 }
 
-function check (holds, what) {
-  if (!holds) throw new Failure(what)
-}
-
-async function main () {
-  const { proxy: command, chromium: given, screenshot } = options()
-  const executablePath = given ?? findChromium()
+run(async () => {
+  const { proxy: command, chromium, screenshot } = options(USAGE, {
+    proxy: { type: 'string', default: 'target/release/examples/reverse_proxy' }
+  })
   install()
-  const { chromium } = await import('playwright-core')
   const { WebSocketServer } = await import('ws')
 
   const { server, heads } = await startOrigin(WebSocketServer)
   const proxy = await startProxy(command, server.address().port)
-  // Root may not have a sandbox.
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
-  console.log(`Chromium ${browser.version()}`)
+  const browser = await launch(chromium)
   const visits = async () => [await visit(browser, proxy.url), await visit(browser, proxy.url, screenshot)]
   const said = await Promise.race([visits(), proxy.died])
   await browser.close()
@@ -130,14 +83,4 @@ async function main () {
   const came = heads.map(({ url }) => url).sort().join(' ')
   check(came === '/ /echo /echo /echo /echo /refused /refused', `the origin was asked for ${came}`)
   check(heads.every(({ headers }) => headers.via?.includes('frontage')), 'a request did not come through the proxy')
-  console.log('passed')
-  return 0
-}
-
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
-try {
-  process.exit(await main())
-} catch (error) {
-  console.error(error instanceof Failure ? error.message : error)
-  process.exit(1)
-}
+})

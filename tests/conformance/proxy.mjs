@@ -1,4 +1,4 @@
-// A reverse proxy as a process of its own, for the runs in Node.
+// A reverse proxy, or another server, as a process of its own, for the runs in Node.
 
 import { spawn } from 'node:child_process'
 import net from 'node:net'
@@ -28,10 +28,13 @@ const accepts = port => new Promise(resolve => {
   socket.once('error', () => resolve(false))
 })
 
-export async function startProxy (command, originPort, verbose) {
+export const startProxy = (command, originPort, verbose) =>
+  startServer('the proxy', `${command} --origin http://127.0.0.1:${originPort}`, verbose)
+
+export async function startServer (name, command, verbose) {
   const port = await freePort()
-  // exec, so that signals reach the proxy and not only its shell
-  const line = `exec ${command} --listen 127.0.0.1:${port} --origin http://127.0.0.1:${originPort}`
+  // exec, so that signals reach the server and not only its shell
+  const line = `exec ${command} --listen 127.0.0.1:${port}`
   const child = spawn('/bin/sh', ['-c', line], { stdio: ['ignore', 'pipe', 'pipe'] })
   process.once('exit', () => child.kill('SIGKILL'))
   let output = ''
@@ -44,14 +47,14 @@ export async function startProxy (command, originPort, verbose) {
   let stopping = false
   const exited = new Promise(resolve => child.once('close', (code, signal) => resolve(signal ?? code)))
   const died = exited.then(how => {
-    if (!stopping) throw new Failure(`the proxy ended by itself (${how}): ${line}\n${output}`)
+    if (!stopping) throw new Failure(`${name} ended by itself (${how}): ${line}\n${output}`)
     return how
   })
   died.catch(() => {}) // it may happen while nobody races against it
 
   const deadline = Date.now() + START_TIMEOUT
   while (!await Promise.race([accepts(port), died])) {
-    if (Date.now() > deadline) throw new Failure(`the proxy doesn't accept connections: ${line}\n${output}`)
+    if (Date.now() > deadline) throw new Failure(`${name} doesn't accept connections: ${line}\n${output}`)
     await sleep(50)
   }
   return {
@@ -61,7 +64,7 @@ export async function startProxy (command, originPort, verbose) {
       stopping = true
       child.kill('SIGTERM')
       const how = await Promise.race([exited, sleep(STOP_TIMEOUT, 'timeout', { ref: false })])
-      if (how === 'timeout') console.error('note: the proxy did not stop on SIGTERM')
+      if (how === 'timeout') console.error(`note: ${name} did not stop on SIGTERM`)
       child.kill('SIGKILL')
     }
   }

@@ -3,6 +3,8 @@
 const POLL = 250; // milliseconds
 const MIB = 1 << 20;
 const NEVER = [0, 0, 0];
+// What a block was last, by its number in /counts.json.
+const STATES = [, "hit", "joined", "miss"];
 const REASONS = {
   hit: "warm: from the cache",
   joined: "joined a fetch under way",
@@ -35,10 +37,11 @@ function bytes(count) {
 
 // ---- The blocks ---------------------------------------------------------------------------------
 
+const nameOf = (block) => `block ${block}, from ${clock(momentOf(block))}`;
 const cells = Array.from({ length: facts.blocks }, (_, block) => {
   const cell = document.createElement("i");
   cell.dataset.block = block;
-  cell.title = `block ${block}, from ${clock(momentOf(block))}: never asked for`;
+  cell.title = `${nameOf(block)}: never asked for`;
   return cell;
 });
 map.append(...cells);
@@ -47,16 +50,14 @@ map.style.setProperty("--cell", facts.blocks > 1200 ? "8px" : facts.blocks > 500
 let answers = new Map(); // block → [hits, joined, misses]
 const answersOf = (block) => answers.get(block) ?? NEVER;
 
-function showBlock(block, [hits, joined, misses]) {
-  const cell = cells[block];
+function showBlock(block, counts, last) {
   const before = answersOf(block);
-  const changed = [hits, joined, misses].map((count, index) => count > before[index]);
-  // The latest answer counts; of several since the last look, the dearest.
-  const state = changed[2] ? "miss" : changed[1] ? "joined" : changed[0] ? "hit" : cell.dataset.state;
-  if (!changed.includes(true)) return;
-  cell.dataset.state = state;
+  if (counts.every((count, index) => count === before[index])) return;
+  const [hits, joined, misses] = counts;
+  const cell = cells[block];
+  cell.dataset.state = STATES[last];
   cell.classList.toggle("again", misses > 1);
-  cell.title = `block ${block}, from ${clock(momentOf(block))}: ${misses} × origin, ${joined} × joined, ${hits} × cache`;
+  cell.title = `${nameOf(block)}: ${misses} × from the origin, ${joined} × joined, ${hits} × from the cache`;
   cell.classList.remove("fresh");
   void cell.offsetWidth; // so that it is animated once more
   cell.classList.add("fresh");
@@ -66,16 +67,16 @@ function forgetBlocks() {
   for (const [block, cell] of cells.entries()) {
     delete cell.dataset.state;
     cell.className = "";
-    cell.title = `block ${block}, from ${clock(momentOf(block))}: never asked for`;
+    cell.title = `${nameOf(block)}: never asked for`;
   }
   answers = new Map();
 }
 
 function show({ viewer, cache, memory, origin }) {
-  const seen = new Map(cache.blocks.map(([block, ...counts]) => [block, counts]));
+  const seen = new Map(cache.blocks.map(([block, ...counts]) => [block, counts.slice(0, 3)]));
   // Somebody cleared the cache, here or in another window.
   if ([...answers].some(([block, counts]) => counts.some((count, index) => count > (seen.get(block) ?? NEVER)[index]))) forgetBlocks();
-  for (const [block, counts] of seen) showBlock(block, counts);
+  for (const [block, , , , last] of cache.blocks) showBlock(block, seen.get(block), last);
   answers = seen;
 
   const served = cache.hits + cache.joined + cache.misses;
