@@ -29,9 +29,8 @@ const fn chord(name: &'static str, notes: [f64; 3]) -> Chord {
 
 /// How far each note stands to the right, 0 to 1.
 const PLACES: [f64; 3] = [0.5, 0.2, 0.8];
-/// Seconds in which a chord comes and goes, and a bell is struck: without them, they would click.
+/// Seconds in which a chord comes and goes: without them, it would click.
 const FADE: f64 = 0.25;
-const STRIKE: f64 = 0.004;
 const CHORD_VOLUME: f64 = 0.09;
 const BELL_VOLUME: f64 = 0.18;
 
@@ -47,8 +46,7 @@ pub(crate) fn frame(number: u64) -> [i16; 2] {
     let (second, since) = (within / RATE, (within % RATE) as f64 / RATE as f64);
     let decay = (1.0 - since) * (1.0 - since);
     let bell_note = 2.0 * notes[(second % 3) as usize];
-    let strike = (since / STRIKE).min(1.0);
-    let bell = BELL_VOLUME * strike * decay * decay * sine(bell_note * since);
+    let bell = BELL_VOLUME * decay * decay * sine(bell_note * since);
 
     let mut sound = [bell, bell];
     for (note, place) in notes.iter().zip(PLACES) {
