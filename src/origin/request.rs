@@ -3,14 +3,14 @@
 use super::OriginFailure;
 use crate::{
     headers::{content_length, members, remove_hop_by_hop},
-    viewer::{ViewerAddress, ViewerProtocol},
+    viewer::{ViewerProtocol, peer},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
     header::{self, Entry},
     uri::{Authority, PathAndQuery, Scheme},
 };
-use std::mem;
+use std::{mem, net::SocketAddr, sync::Once};
 
 const GRPC: &[u8] = b"application/grpc";
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -193,7 +193,7 @@ impl Target {
             host => viewer_host(request.headers(), &asked).or_else(|| host.clone()),
         };
         *request.uri_mut() = self.uri(asked)?;
-        let address = request.extensions().get::<ViewerAddress>().copied();
+        let viewer = peer(request.extensions());
 
         let headers = request.headers_mut();
         remove_hop_by_hop(headers);
@@ -222,11 +222,7 @@ impl Target {
         if let Some(host) = host {
             headers.insert(header::HOST, host);
         }
-        if let Some(ViewerAddress(address)) = address
-            && let Ok(address) = HeaderValue::try_from(address.ip().to_string())
-        {
-            append(headers, X_FORWARDED_FOR, ",", &address);
-        }
+        forward_for(headers, viewer);
         if let Some(via) = &self.via {
             append(headers, header::VIA, ", ", via.of(viewer_version));
         }
@@ -263,6 +259,21 @@ impl Target {
                 target.try_into().map_err(|_| OriginFailure::BadRequest)
             }
         }
+    }
+}
+
+/// Says for whom we ask. Who believes us believes the last member: so there is none that we don't vouch for.
+fn forward_for(headers: &mut HeaderMap, viewer: Option<SocketAddr>) {
+    static SAID: Once = Once::new();
+    let address = viewer.and_then(|viewer| HeaderValue::try_from(viewer.ip().to_string()).ok());
+    match address {
+        Some(address) => append(headers, X_FORWARDED_FOR, ",", &address),
+        None if headers.remove(X_FORWARDED_FOR).is_some() => SAID.call_once(|| {
+            tracing::warn!(
+                "a viewer's X-Forwarded-For is removed, since nobody says what its address is: see ViewerAddress"
+            );
+        }),
+        None => {}
     }
 }
 

@@ -62,7 +62,8 @@ const FORBIDDEN: [&str; 23] = [
 /// The settings have CloudFront's names and defaults. [`cloudfront`](Self::cloudfront) has their ranges checked, too.
 ///
 /// What a viewer says of itself, such as `X-Real-IP` and `X-Forwarded-Proto`, goes on as it is, as behind any proxy; CloudFront's
-/// [policies](crate::CachePolicy) take it out of what may be cached.
+/// [policies](crate::CachePolicy) take it out of what may be cached. To `X-Forwarded-For` the viewer's address is appended; where nobody
+/// knows it (see [`ViewerAddress`](crate::ViewerAddress)), the field is removed.
 ///
 /// ```
 /// use frontage::origin::Origin;

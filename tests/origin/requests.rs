@@ -5,6 +5,7 @@ use crate::raw::{OK, serve};
 use axum::{Router, routing::get as route};
 use frontage::{ViewerAddress, ViewerProtocol, origin::OriginProtocolPolicy};
 use http::Version;
+use std::net::SocketAddr;
 
 /// The head that reaches the origin, in lines.
 async fn reaches(
@@ -112,6 +113,22 @@ async fn we_say_that_we_were_here_and_who_asks() {
     let head = reaches(|origin| origin.via(Some("edge (Test)")).unwrap(), get("/")).await;
     assert_eq!(field(&head, "via"), Some("1.1 edge (Test)"));
     assert_eq!(field(&head, "x-forwarded-for"), None);
+}
+
+#[tokio::test]
+async fn what_a_viewer_says_of_itself_is_not_passed_on_as_ours() {
+    let forged = || request("GET", "/", &[("x-forwarded-for", "192.0.2.4")]);
+    let head = reaches(|origin| origin, forged()).await;
+    assert_eq!(field(&head, "x-forwarded-for"), None);
+
+    let mut known = forged();
+    let peer: SocketAddr = "192.0.2.9:4711".parse().unwrap();
+    known
+        .extensions_mut()
+        .insert(axum::extract::ConnectInfo(peer));
+    let head = reaches(|origin| origin, known).await;
+    let expected = cfg!(feature = "axum").then_some("192.0.2.4,192.0.2.9");
+    assert_eq!(field(&head, "x-forwarded-for"), expected);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Which address a request comes from.
 
 use super::prefixes::Prefixes;
-use crate::viewer::ViewerAddress;
+use crate::viewer::peer;
 use http::{Extensions, HeaderMap, HeaderName};
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +9,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address that let a request in: that of the peer, or the one that a trusted proxy says. IPv4 in IPv6 is IPv4.
 ///
-/// An extension of the request. [`ViewerAddress`] stays what it is: the other end of the connection, which an
+/// An extension of the request. [`ViewerAddress`](crate::ViewerAddress) stays what it is: the other end of the connection, which an
 /// [`Origin`](crate::origin) below appends to `X-Forwarded-For`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AdmittedAddress(pub IpAddr);
@@ -52,17 +52,6 @@ pub(super) fn address_of(
         address = forwarded(member).ok_or(PrefixRefusal::Forwarded)?;
     }
     Ok(address)
-}
-
-fn peer(extensions: &Extensions) -> Option<SocketAddr> {
-    if let Some(ViewerAddress(address)) = extensions.get() {
-        return Some(*address);
-    }
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::ConnectInfo(address)) = extensions.get() {
-        return Some(*address);
-    }
-    None
 }
 
 /// An address as proxies write it: with a port or without, of IPv6 in brackets or not.

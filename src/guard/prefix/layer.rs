@@ -9,7 +9,8 @@ use tower_layer::Layer;
 ///
 /// The address is the peer's: what whoever accepts connections put into the request's extensions as
 /// [`ViewerAddress`](crate::ViewerAddress), else, with the feature `axum`, as `ConnectInfo<SocketAddr>`
-/// (`into_make_service_with_connect_info`). Where neither is there, nobody is let in. An IPv4 address that is mapped into
+/// (`into_make_service_with_connect_info`). Where neither is there, nobody is let in. The edge's
+/// `Origin` knows its viewers in the same way. An IPv4 address that is mapped into
 /// IPv6 (`::ffff:10.0.0.1`) is the IPv4 address.
 ///
 /// Behind proxies of one's own the peer is always one of them: with [`trusted_proxies`](Self::trusted_proxies), and only from those, the
