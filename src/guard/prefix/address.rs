@@ -22,7 +22,7 @@ pub enum PrefixRefusal {
     #[error("the peer's address is not known")]
     NoAddress,
     /// A trusted proxy forwards for somebody whom `X-Forwarded-For` doesn't name by an address.
-    #[error("a trusted proxy's X-Forwarded-For holds something else than an address")]
+    #[error("a trusted proxy's X-Forwarded-For holds something else than an address, or nothing")]
     Forwarded,
     /// It comes from elsewhere.
     #[error("{0} is in none of the prefixes")]
@@ -39,12 +39,12 @@ pub(super) fn address_of(
         .ok_or(PrefixRefusal::NoAddress)?
         .ip()
         .to_canonical();
-    // From the right: each trusted one vouches for who it says it was asked by, and for no more.
+    // From the right: each trusted one vouches for who it says it was asked by, and for no more. An empty member is its, too: what
+    // stands before it is somebody else's.
     let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
     let mut members = lines
         .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty());
+        .map(<[u8]>::trim_ascii);
     while trusted.contain(address) {
         let Some(member) = members.next() else {
             break;

@@ -73,7 +73,7 @@ impl RequirePrefixLayer {
 
     /// Believes what peers from these prefixes say in `X-Forwarded-For`: read from its right end, the first address that
     /// is none of them is the one that must be in the layer's prefixes; where all are, the leftmost. A trusted proxy that
-    /// sends no such field speaks for itself; one that sends something else than an address there isn't let in.
+    /// sends no such field speaks for itself; one that sends something else than an address there, or nothing, isn't let in.
     /// Default: nobody is believed.
     ///
     /// Every proxy in the list must append to the field, or replace it; one that passes it on untouched lets everybody in.
