@@ -240,6 +240,11 @@ async fn fifty_mebibytes_are_uploaded_as_they_come() {
     assert!(is_whole(&std::fs::read(server.file("large")).unwrap()));
 
     let response = ask(&service, request("GET", "/large", &[], "")).await;
+    let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(
+        server.header("x-amz-content-sha256").as_deref(),
+        Some(nothing)
+    );
     let read = within(response.into_body().collect()).await.unwrap();
     assert!(is_whole(&read.to_bytes()));
 }

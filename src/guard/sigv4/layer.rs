@@ -99,7 +99,8 @@ impl RequireSigV4Layer {
 
     /// Lets in requests whose body isn't signed (`UNSIGNED-PAYLOAD`), which anybody on the way can replace: only where the
     /// connection is encrypted up to here. [`SignLayer`](crate::origin::SignLayer) sends that for
-    /// [`SigningService::S3`] and [`SigningService::MediaStore`], with and without a body. Default: refused.
+    /// [`SigningService::S3`] and [`SigningService::MediaStore`], where there is a body and the viewer doesn't send its hash.
+    /// Default: refused.
     #[must_use]
     pub fn allow_unsigned_payload(mut self) -> Self {
         Arc::make_mut(&mut self.verifier).takes_unsigned_payload = true;

@@ -505,7 +505,7 @@ fn paths_are_sent_as_they_are_signed() {
         sent = signed_by(credentials(), service.clone(), sent);
         // The signer rewrites it for S3; what others send isn't.
         sent.uri = uri;
-        let guard = guard_of(credentials(), service).allow_unsigned_payload();
+        let guard = guard_of(credentials(), service);
         match through(&guard, sent, Empty::<Bytes>::new()) {
             Ok(_) => None,
             Err(response) => response.extensions().get::<SigV4Refusal>().cloned(),

@@ -21,11 +21,11 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 /// The service that checks the signature, by the type of the origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SigningService {
-    /// A bucket, in S3 or in a store with its API. The path is encoded once and not normalised; the body isn't signed.
+    /// A bucket, in S3 or in a store with its API. The path is encoded once and not normalised; a body isn't signed.
     S3,
     /// A Lambda function URL. The body must be signed.
     Lambda,
-    /// AWS Elemental MediaStore. The body isn't signed.
+    /// AWS Elemental MediaStore. A body isn't signed.
     MediaStore,
     /// AWS Elemental MediaPackage v2. The body must be signed.
     MediaPackageV2,
@@ -83,7 +83,8 @@ impl SigningService {
 /// Signs requests to one origin.
 ///
 /// It sets `Authorization`, `x-amz-date`, `x-amz-content-sha256` and, for temporary credentials, `x-amz-security-token`;
-/// those that a viewer sent don't survive, but for a payload's hash, which is signed as it is. What is signed: see
+/// those that a viewer sent don't survive, but for a payload's hash, which is signed as it is. Without one, no body is signed as
+/// none, and a body passes unsigned where the service takes that. What is signed: see
 /// [`CanonicalRequest::of`]; among it are **all** `x-amz-*` fields of the request. What a viewer may ask of the origin with
 /// one of them (`x-amz-copy-source`), it asks in our name: forward none that isn't needed.
 ///
@@ -271,10 +272,10 @@ impl Signer {
         let sent = canonical_value(&parts.headers, &CONTENT_SHA256);
         match HeaderValue::from_bytes(&sent) {
             Ok(sent) if !sent.is_empty() => Ok(sent),
-            _ if service.takes_unsigned_payload() => Ok(HeaderValue::from_static(UNSIGNED_PAYLOAD)),
             _ if !has_body => Ok(HeaderValue::from_static(EMPTY_PAYLOAD)),
             _ => Err(SignError(Kind::NoPayloadHash)),
         }
+            _ if service.takes_unsigned_payload() => Ok(HeaderValue::from_static(UNSIGNED_PAYLOAD)),
     }
 
     fn sign_with(
