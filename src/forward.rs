@@ -6,6 +6,7 @@
 use crate::{
     headers::CDN_LOOP,
     key::{Cookies, KeyPolicy},
+    original_uri,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
 
@@ -97,6 +98,7 @@ pub(crate) fn restrict_request(parts: &mut Parts, key: &KeyPolicy) {
             .insert(header::ACCEPT_ENCODING, HeaderValue::from_static(codings));
     }
     restrict_query(&mut parts.uri, key);
+    original_uri::change(&mut parts.extensions, |uri| restrict_query(uri, key));
 }
 
 fn cookie_value(cookies: &Cookies, headers: &HeaderMap) -> Option<HeaderValue> {
@@ -242,6 +244,21 @@ mod tests {
             &[("cookie", "a=1; b=2"), ("accept-encoding", "gzip")],
         );
         assert_eq!((uri.as_str(), fields.len()), ("http://h/a", 0));
+    }
+
+    /// Or a service below a `nest` would read what no key holds.
+    #[cfg(feature = "axum")]
+    #[test]
+    fn the_uri_before_a_prefix_was_taken_off_is_restricted_too() {
+        use axum::extract::OriginalUri;
+        let original = OriginalUri(Uri::from_static("/nest/a?page=2&evil"));
+        let request = Request::get("/a?page=2&evil").extension(original);
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let key = KeyPolicy::cloudfront().query(Query::Only(vec!["page".into()]));
+        restrict_request(&mut parts, &key);
+        assert_eq!(parts.uri, "/a?page=2");
+        let OriginalUri(original) = parts.extensions.get().unwrap();
+        assert_eq!(*original, "/nest/a?page=2");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | 3 the hall | `coalesce_layer`, which stores nothing, over [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
 //! | 2b machinery | [`store`], `coalesce`, [`invalidation`] | stateful parts behind small traits; no HTTP policy |
 //! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch`, `failure`, `ready`, `optional_body` | what the machinery is made of |
-//! | 1 pure rules | `policy` over `forward`, [`freshness`], [`range`] and [`conditional`], over [`key`] and [`sigv4`], over [`headers`], `rendezvous`, `viewer` and [`error`] | functions from values to values: no I/O, no async, no clock, no locks |
+//! | 1 pure rules | `policy` over `forward`, [`freshness`], [`range`] and [`conditional`], over [`key`] and [`sigv4`], over [`headers`], `original_uri`, `rendezvous`, `viewer` and [`error`] | functions from values to values: no I/O, no async, no clock, no locks |
 //!
 //! A rule is changed on floor 1; floor 3 knows none. Time reaches floor 1 as an argument.
 //!
@@ -49,6 +49,7 @@ pub mod invalidation;
 pub mod key;
 mod optional_body;
 pub mod origin;
+mod original_uri;
 mod policy;
 pub mod range;
 mod ready;

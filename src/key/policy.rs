@@ -1,7 +1,7 @@
 //! Which parts of a request count.
 
 use super::{CacheKey, Namespace, Part, normalize};
-use crate::headers::members;
+use crate::{headers::members, original_uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts};
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -289,7 +289,7 @@ impl KeyPolicy {
     pub(crate) fn uri<'a>(&self, parts: &'a Parts) -> Cow<'a, Uri> {
         match &self.uri_from {
             Some(uri_from) => uri_from(parts),
-            None => Cow::Borrowed(default_uri(parts)),
+            None => Cow::Borrowed(original_uri::as_sent(&parts.uri, &parts.extensions)),
         }
     }
 
@@ -308,7 +308,12 @@ impl KeyPolicy {
     ) -> CacheKey {
         match &self.uri_from {
             Some(uri_from) => self.key_of(namespace, parts, &uri_from(parts), host),
-            None => self.key_of(namespace, parts, default_uri(parts), host),
+            None => self.key_of(
+                namespace,
+                parts,
+                original_uri::as_sent(&parts.uri, &parts.extensions),
+                host,
+            ),
         }
     }
 
@@ -448,16 +453,6 @@ impl fmt::Debug for KeyPolicy {
             .field("uri_from", &self.uri_from.is_some())
             .finish()
     }
-}
-
-/// The URI as it was before a router stripped a prefix, if it says so, else the request's.
-#[inline]
-fn default_uri(parts: &Parts) -> &Uri {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
-        return uri;
-    }
-    &parts.uri
 }
 
 fn write_header(key: &mut CacheKey, name: &HeaderName, headers: &HeaderMap) {

@@ -3,6 +3,7 @@
 use super::OriginFailure;
 use crate::{
     headers::{content_length, members, remove_hop_by_hop},
+    original_uri,
     viewer::{ViewerProtocol, peer},
 };
 use http::{
@@ -193,6 +194,7 @@ impl Target {
             host => viewer_host(request.headers(), &asked).or_else(|| host.clone()),
         };
         *request.uri_mut() = self.uri(asked)?;
+        original_uri::forget(request.extensions_mut());
         let viewer = peer(request.extensions());
 
         let headers = request.headers_mut();

@@ -131,6 +131,22 @@ async fn what_a_viewer_says_of_itself_is_not_passed_on_as_ours() {
     assert_eq!(field(&head, "x-forwarded-for"), expected);
 }
 
+/// The service sees one URI, though a router above the origin took a prefix off another.
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn a_service_in_the_process_is_asked_for_what_the_origin_asks_for() {
+    use axum::extract::OriginalUri;
+    let app = Router::new().route(
+        "/base/{*path}",
+        route(|OriginalUri(uri): OriginalUri| async move { uri.to_string() }),
+    );
+    let service = Origin::service(app).path("/base").unwrap().build().unwrap();
+    let edge: Router = Router::new().nest("/edge", Router::new().fallback_service(service));
+    let answered = edge.oneshot(get("/edge/a?b").map(axum::body::Body::new));
+    let body = answered.await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(body.to_bytes(), "/base/a?b");
+}
+
 #[tokio::test]
 async fn custom_headers_stand_in_place_of_a_viewers() {
     let request = request(

@@ -566,6 +566,31 @@ fn the_path_is_the_one_before_a_prefix_was_taken_off() {
 }
 
 fn put(payload: &str) -> Parts {
+/// What a router above the signer took a prefix off isn't what is signed.
+#[cfg(feature = "axum")]
+#[test]
+fn what_is_signed_below_a_nest_is_let_in_in_the_same_process() {
+    use crate::origin::SigningBehavior;
+    use axum::extract::OriginalUri;
+    for service in [service(), SigningService::S3] {
+        let mut nested = get(&[]);
+        let original = OriginalUri("/edge/a?b=c".parse().unwrap());
+        nested.extensions.insert(original.clone());
+        let sent = signed_by(credentials(), service.clone(), nested.clone());
+        let guard = guard_of(credentials(), service.clone());
+        assert!(is_let_in(&guard, sent), "{service:?}");
+
+        // What isn't signed here isn't changed.
+        let never = OriginAccessControl::new(SigningBehavior::Never, credentials());
+        let never = Signer::new(never, service, "h.example", Some("eu-west-1")).unwrap();
+        block_on(never.sign(&mut nested, false)).unwrap();
+        assert_eq!(
+            nested.extensions.get::<OriginalUri>().unwrap().0,
+            original.0
+        );
+    }
+}
+
     let fields = [("host", "h.example"), ("x-amz-content-sha256", payload)];
     signed_by(credentials(), service(), parts(Method::PUT, "/a", &fields))
 }

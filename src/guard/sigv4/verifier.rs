@@ -5,9 +5,10 @@ use crate::{
     clock::Clock,
     guard::SigV4Refusal,
     origin::{CredentialsError, SigningService},
+    original_uri,
     sigv4::{Claim, Expected, Payload, Received},
 };
-use http::{Request, Uri};
+use http::Request;
 use http_body::Body;
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ impl Verifier {
         let size = body.size_hint();
         let received = Received {
             method: request.method(),
-            uri: uri_as_sent(request),
+            uri: original_uri::as_sent(request.uri(), request.extensions()),
             headers: request.headers(),
             length: match body.is_end_stream() {
                 true => (0, Some(0)),
@@ -69,13 +70,4 @@ impl Verifier {
             .map_err(Denied::Refused)?;
         Ok((SignedBy(id.into()), payload))
     }
-}
-
-/// What was signed is what stood on the wire, before a router took a prefix off.
-fn uri_as_sent<B>(request: &Request<B>) -> &Uri {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(uri)) = request.extensions().get() {
-        return uri;
-    }
-    request.uri()
 }

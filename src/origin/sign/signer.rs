@@ -8,6 +8,7 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     error::ConfigError,
+    original_uri,
     sigv4::{
         AmzDate, CONTENT_SHA256, CanonicalRequest, DATE, EMPTY_PAYLOAD, PathEncoding,
         SECURITY_TOKEN, Scope, SigningKey, UNSIGNED_PAYLOAD, authorization, canonical_path,
@@ -89,7 +90,8 @@ impl SigningService {
 /// one of them (`x-amz-copy-source`), it asks in our name: forward none that isn't needed.
 ///
 /// For [`SigningService::S3`] the path is also *sent* as [`canonical_path`] writes it. For S3 this is the same path (a `+` is a
-/// space there), and stores that check signatures in other ways agree.
+/// space there), and stores that check signatures in other ways agree. With the feature `axum`, the `OriginalUri` of a
+/// request that is signed is removed: it isn't what is sent.
 ///
 /// The key that it derives from the credentials is kept for the day; clones share it.
 ///
@@ -273,9 +275,9 @@ impl Signer {
         match HeaderValue::from_bytes(&sent) {
             Ok(sent) if !sent.is_empty() => Ok(sent),
             _ if !has_body => Ok(HeaderValue::from_static(EMPTY_PAYLOAD)),
+            _ if service.takes_unsigned_payload() => Ok(HeaderValue::from_static(UNSIGNED_PAYLOAD)),
             _ => Err(SignError(Kind::NoPayloadHash)),
         }
-            _ if service.takes_unsigned_payload() => Ok(HeaderValue::from_static(UNSIGNED_PAYLOAD)),
     }
 
     fn sign_with(
@@ -306,6 +308,7 @@ impl Signer {
         if self.settings.service.path_encoding() == PathEncoding::Once {
             send_canonical_path(&mut parts.uri);
         }
+        original_uri::forget(&mut parts.extensions);
         let headers = &mut parts.headers;
         headers.insert(DATE, date_value);
         headers.remove(SECURITY_TOKEN);
