@@ -11,7 +11,8 @@
 //! | [`RequireSigV4Layer`] | who has an access key, and sent just this request | what [`SignLayer`](crate::origin::SignLayer) and the SDKs of AWS sign |
 //! | [`RequirePrefixLayer`] | who comes from known addresses | beside one of the others: an address alone proves little |
 //!
-//! They can be stacked. The cheapest goes outermost: prefix, then secret, then signature.
+//! They can be stacked. The cheapest goes outermost: prefix, then secret, then signature. All are always ready, and make a request wait
+//! for the inner service only once it is let in: what limits the load of the service belongs below them.
 //!
 //! ```
 //! use axum::{Router, routing::get};

@@ -248,14 +248,19 @@ fn mistakes_are_named() {
 }
 
 #[test]
-fn readiness_is_forwarded_and_that_very_instance_called() {
+fn a_stranger_holds_nothing_of_the_inner_service_and_does_not_wait_for_it() {
     let inner =
         service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
     let layer = RequirePrefixLayer::new(["10.0.0.0/8"]).unwrap();
-    let mut first = layer.layer(ConcurrencyLimit::new(inner, 1));
-    let mut second = spawn(first.clone());
-    assert_ready_ok!(spawn(first.ready()).poll());
-    assert_pending!(second.enter(|cx, mut service| service.poll_ready(cx)));
-    block_on(first.call(from("10.0.0.1:1", &[]))).unwrap();
-    assert_ready_ok!(second.enter(|cx, mut service| service.poll_ready(cx)));
+    let mut inner = ConcurrencyLimit::new(inner, 1);
+    let mut guard = layer.layer(inner.clone());
+    assert_ready_ok!(spawn(inner.ready()).poll());
+    assert_ready_ok!(spawn(guard.ready()).poll());
+    let refused = assert_ready_ok!(spawn(guard.call(from("192.0.2.1:1", &[]))).poll());
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let mut let_in = spawn(guard.call(from("10.0.0.1:1", &[])));
+    assert_pending!(let_in.poll());
+    drop(inner);
+    assert!(let_in.is_woken());
+    assert_eq!(assert_ready_ok!(let_in.poll()).status(), StatusCode::OK);
 }

@@ -1,7 +1,7 @@
 //! The service.
 
 use super::secrets::Secrets;
-use crate::{guard::GuardFuture, optional_body::OptionalBody};
+use crate::{guard::GuardFuture, optional_body::OptionalBody, ready::CallWhenReady};
 use http::{HeaderName, Request, Response};
 use std::{
     sync::Arc,
@@ -11,7 +11,8 @@ use tower_service::Service;
 
 /// The service that [`RequireSecretHeaderLayer`](super::RequireSecretHeaderLayer) makes.
 ///
-/// Ready when the inner service is; that very instance gets the request.
+/// Always ready: who isn't let in neither waits for the inner service nor holds any of it. For who is, a clone is driven to
+/// readiness.
 #[derive(Clone, Debug)]
 pub struct RequireSecretHeader<S> {
     inner: S,
@@ -46,14 +47,14 @@ impl<S> RequireSecretHeader<S> {
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequireSecretHeader<S>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
 {
     type Response = Response<OptionalBody<ResBody>>;
     type Error = S::Error;
-    type Future = GuardFuture<S::Future, ResBody>;
+    type Future = GuardFuture<CallWhenReady<S, Request<ReqBody>>, ResBody>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
@@ -61,7 +62,7 @@ where
             Ok(matched) => {
                 request.headers_mut().remove(&self.name);
                 request.extensions_mut().insert(matched);
-                GuardFuture::let_in(self.inner.call(request))
+                GuardFuture::let_in(CallWhenReady::new(self.inner.clone(), request))
             }
             Err(reason) => GuardFuture::refused(reason),
         }

@@ -1,14 +1,7 @@
 use super::*;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
-use std::{
-    convert::Infallible,
-    future::ready,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{convert::Infallible, future::ready};
 use tokio_test::{assert_pending, assert_ready_ok, block_on, task::spawn};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 
@@ -124,24 +117,19 @@ fn no_value_is_in_debug() {
 }
 
 #[test]
-fn readiness_is_forwarded_and_that_very_instance_called() {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = calls.clone();
-    let inner = service_fn(move |_: Request<()>| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        ready(Ok::<_, Infallible>(Response::new(String::new())))
-    });
-    let limited = ConcurrencyLimit::new(inner, 1);
-    let mut first = layer().layer(limited);
-    let mut second = spawn(first.clone());
-    assert_ready_ok!(spawn(first.ready()).poll());
-    assert_pending!(second.enter(|cx, mut service| service.poll_ready(cx)));
-
-    let request = Request::get("/")
-        .header("x-origin-verify", NEW)
-        .body(())
-        .unwrap();
-    block_on(first.call(request)).unwrap();
-    assert_eq!(calls.load(Ordering::SeqCst), 1);
-    assert_ready_ok!(second.enter(|cx, mut service| service.poll_ready(cx)));
+fn a_stranger_holds_nothing_of_the_inner_service_and_does_not_wait_for_it() {
+    let inner =
+        service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
+    let mut inner = ConcurrencyLimit::new(inner, 1);
+    let mut guard = layer().layer(inner.clone());
+    assert_ready_ok!(spawn(inner.ready()).poll());
+    assert_ready_ok!(spawn(guard.ready()).poll());
+    let refused = assert_ready_ok!(spawn(guard.call(Request::new(()))).poll());
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let request = Request::get("/").header("x-origin-verify", NEW).body(());
+    let mut let_in = spawn(guard.call(request.unwrap()));
+    assert_pending!(let_in.poll());
+    drop(inner);
+    assert!(let_in.is_woken());
+    assert_eq!(assert_ready_ok!(let_in.poll()).status(), StatusCode::OK);
 }

@@ -5,6 +5,7 @@ use crate::{
     error::BoxError,
     guard::{SigV4Refusal, refusal::refused},
     optional_body::OptionalBody,
+    ready::CallWhenReady,
     sigv4::Payload,
 };
 use http::{Request, Response, StatusCode};
@@ -33,19 +34,20 @@ type Proving = Pin<Box<dyn Future<Output = Result<(SignedBy, Payload), Denied>> 
 pin_project! {
     #[project = StateProjection]
     enum State<S, B, F> {
-        /// Refused without a look-up.
-        Refused { reason: SigV4Refusal },
-        /// Waits for credentials; the service is ready, and waits, too.
-        Proving { proving: Proving, service: S, request: Option<Request<B>> },
+        /// Waits for credentials, and holds nothing of the service: a stranger may have made up who it is.
+        Proving { proving: Proving, inner: Option<(S, Request<B>)> },
         /// Let in.
-        Calling { #[pin] future: F },
+        Calling { #[pin] call: F },
+        /// Not let in.
+        Denied { denied: Denied },
     }
 }
 
 impl<S, B, F> RequireSigV4Future<S, B, F> {
     pub(super) fn refused(reason: SigV4Refusal) -> Self {
+        let denied = Denied::Refused(reason);
         Self {
-            state: State::Refused { reason },
+            state: State::Denied { denied },
         }
     }
 
@@ -53,14 +55,15 @@ impl<S, B, F> RequireSigV4Future<S, B, F> {
         Self {
             state: State::Proving {
                 proving,
-                service,
-                request: Some(request),
+                inner: Some((service, request)),
             },
         }
     }
 }
 
-impl<S, B, ResBody> Future for RequireSigV4Future<S, B, S::Future>
+type Call<S, B> = CallWhenReady<S, Request<SigV4Body<B>>>;
+
+impl<S, B, ResBody> Future for RequireSigV4Future<S, B, Call<S, B>>
 where
     S: Service<Request<SigV4Body<B>>, Response = Response<ResBody>>,
     B: Body,
@@ -76,27 +79,24 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProjection::Refused { reason } => {
-                    let reason = reason.clone();
-                    return Poll::Ready(Ok(refused(StatusCode::FORBIDDEN, reason)));
-                }
-                StateProjection::Proving {
-                    proving,
-                    service,
-                    request,
-                } => match ready!(proving.as_mut().poll(cx)) {
-                    Ok((signed_by, payload)) => {
-                        let mut request = request.take().expect("taken once");
-                        request.extensions_mut().insert(signed_by);
-                        let request = request.map(|body| SigV4Body::new(body, payload));
-                        let future = service.call(request);
-                        this.state.set(State::Calling { future });
+                StateProjection::Proving { proving, inner } => {
+                    match ready!(proving.as_mut().poll(cx)) {
+                        Ok((signed_by, payload)) => {
+                            let (service, mut request) = inner.take().expect("taken once");
+                            request.extensions_mut().insert(signed_by);
+                            let request = request.map(|body| SigV4Body::new(body, payload));
+                            let call = CallWhenReady::new(service, request);
+                            this.state.set(State::Calling { call });
+                        }
+                        Err(denied) => this.state.set(State::Denied { denied }),
                     }
-                    Err(denied) => return Poll::Ready(Ok(denied.response())),
-                },
-                StateProjection::Calling { future } => {
-                    let response = ready!(future.poll(cx))?;
+                }
+                StateProjection::Calling { call } => {
+                    let response = ready!(call.poll(cx))?;
                     return Poll::Ready(Ok(response.map(OptionalBody::new)));
+                }
+                StateProjection::Denied { denied } => {
+                    return Poll::Ready(Ok(denied.clone().response()));
                 }
             }
         }
@@ -115,9 +115,9 @@ impl Denied {
 impl<S, B, F> fmt::Debug for RequireSigV4Future<S, B, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Refused { .. } => "refused",
             State::Proving { .. } => "proving",
             State::Calling { .. } => "calling",
+            State::Denied { .. } => "denied",
         };
         f.debug_tuple("RequireSigV4Future").field(&state).finish()
     }

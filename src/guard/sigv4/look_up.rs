@@ -11,7 +11,7 @@ pub type FoundCredentials<'a> =
 /// for several senders.
 ///
 /// It is asked for every request that is signed at all, for the right region, service and time, whoever sent it: one that
-/// asks somebody else has to bound that, and to remember the answers.
+/// asks somebody else has to bound that, and to remember the answers. Who waits for it holds nothing of the inner service.
 ///
 /// ```
 /// use frontage::{guard::{FoundCredentials, LookUpCredentials}, origin::Credentials};

@@ -1,11 +1,10 @@
 //! The service.
 
 use super::{RequireSigV4Future, SigV4Body, verifier::Verifier};
-use crate::{error::BoxError, optional_body::OptionalBody};
+use crate::{error::BoxError, optional_body::OptionalBody, ready::CallWhenReady};
 use http::{Request, Response};
 use http_body::Body;
 use std::{
-    mem,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -13,7 +12,8 @@ use tower_service::Service;
 
 /// The service that [`RequireSigV4Layer`](super::RequireSigV4Layer) makes.
 ///
-/// Ready when the inner service is; that very instance gets the request.
+/// Always ready: who isn't let in neither waits for the inner service nor holds any of it. For who is, a clone is driven to
+/// readiness.
 #[derive(Clone, Debug)]
 pub struct RequireSigV4<S> {
     inner: S,
@@ -49,10 +49,10 @@ where
 {
     type Response = Response<OptionalBody<ResBody>>;
     type Error = S::Error;
-    type Future = RequireSigV4Future<S, ReqBody, S::Future>;
+    type Future = RequireSigV4Future<S, ReqBody, CallWhenReady<S, Request<SigV4Body<ReqBody>>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
@@ -60,11 +60,8 @@ where
             Ok(claim) => claim,
             Err(reason) => return RequireSigV4Future::refused(reason),
         };
-        let clone = self.inner.clone();
-        // The one that is ready is to be called, and the clone isn't.
-        let ready = mem::replace(&mut self.inner, clone);
         let verifier = self.verifier.clone();
         let proving = async move { verifier.prove(&claim).await };
-        RequireSigV4Future::proving(Box::pin(proving), ready, request)
+        RequireSigV4Future::proving(Box::pin(proving), self.inner.clone(), request)
     }
 }

@@ -27,6 +27,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Notify;
 use tokio_test::{assert_pending, assert_ready_ok, block_on, task::spawn};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 
@@ -565,7 +566,6 @@ fn the_path_is_the_one_before_a_prefix_was_taken_off() {
     assert!(is_let_in(&guard(), sent));
 }
 
-fn put(payload: &str) -> Parts {
 /// What a router above the signer took a prefix off isn't what is signed.
 #[cfg(feature = "axum")]
 #[test]
@@ -591,6 +591,7 @@ fn what_is_signed_below_a_nest_is_let_in_in_the_same_process() {
     }
 }
 
+fn put(payload: &str) -> Parts {
     let fields = [("host", "h.example"), ("x-amz-content-sha256", payload)];
     signed_by(credentials(), service(), parts(Method::PUT, "/a", &fields))
 }
@@ -786,16 +787,65 @@ fn no_secret_is_in_debug_or_in_a_reason() {
     assert!(!format!("{reason} {reason:?}").contains("hush"));
 }
 
+/// Waits for the test, then knows nobody.
+#[derive(Clone, Debug, Default)]
+struct Slow(Arc<Notify>);
+
+impl LookUpCredentials for Slow {
+    fn look_up<'a>(&'a self, access_key_id: &'a str) -> FoundCredentials<'a> {
+        Box::pin(async move {
+            match access_key_id {
+                "AKID" => Ok(Some(credentials())),
+                _ => {
+                    self.0.notified().await;
+                    Ok(None)
+                }
+            }
+        })
+    }
+}
+
 #[test]
-fn readiness_is_forwarded_and_that_very_instance_called() {
+fn a_stranger_holds_nothing_of_the_inner_service_and_does_not_wait_for_it() {
     let inner = service_fn(|_: Request<SigV4Body<Empty<Bytes>>>| {
         ready(Ok::<_, Infallible>(Response::new(String::new())))
     });
-    let mut first = guard().layer(ConcurrencyLimit::new(inner, 1));
-    let mut second = spawn(first.clone());
-    assert_ready_ok!(spawn(first.ready()).poll());
-    assert_pending!(second.enter(|cx, mut service| service.poll_ready(cx)));
-    let request = Request::from_parts(signed(&[]), Empty::new());
-    block_on(first.call(request)).unwrap();
-    assert_ready_ok!(second.enter(|cx, mut service| service.poll_ready(cx)));
+    let slow = Slow::default();
+    let mut inner = ConcurrencyLimit::new(inner, 1);
+    let mut guard = guard_of(slow.clone(), service()).layer(inner.clone());
+    let mut ask = |parts| {
+        assert_ready_ok!(spawn(guard.ready()).poll());
+        spawn(guard.call(Request::from_parts(parts, Empty::new())))
+    };
+    let made_up = Credentials::new("MADE-UP", "secret");
+    let mut strangers = ask(signed_by(made_up, service(), get(&[])));
+    assert_pending!(strangers.poll());
+    let let_in = assert_ready_ok!(ask(signed(&[])).poll());
+    assert_eq!(let_in.status(), StatusCode::OK);
+
+    assert_ready_ok!(spawn(inner.ready()).poll());
+    let refused = assert_ready_ok!(ask(get(&[])).poll());
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    slow.0.notify_one();
+    let refused = assert_ready_ok!(strangers.poll());
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let mut waiting = ask(signed(&[]));
+    assert_pending!(waiting.poll());
+    drop(inner);
+    assert!(waiting.is_woken());
+    assert_eq!(assert_ready_ok!(waiting.poll()).status(), StatusCode::OK);
+}
+
+#[test]
+fn who_asks_once_more_after_a_refusal_is_refused_once_more() {
+    let inner = service_fn(|_: Request<SigV4Body<Empty<Bytes>>>| {
+        ready(Ok::<_, Infallible>(Response::new(String::new())))
+    });
+    let stranger = signed_by(Credentials::new("OTHER", "secret"), service(), get(&[]));
+    let mut guard = guard().layer(inner);
+    let mut refused = spawn(guard.call(Request::from_parts(stranger, Empty::new())));
+    for _ in 0..2 {
+        let response = assert_ready_ok!(refused.poll());
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    }
 }
