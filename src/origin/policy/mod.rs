@@ -1,4 +1,5 @@
-//! What the owner of an origin in AWS has to attach to it, so that a CloudFront distribution may ask it: resource policies in JSON.
+//! What the owner of an origin in AWS has to attach to it, so that a CloudFront distribution may ask it: resource policies in JSON, and a
+//! statement for the policy of a key.
 //!
 //! They go with origin access control: the principal is CloudFront's, which all of its customers share, and so each statement
 //! holds for one distribution only. They are for a distribution of CloudFront in front of the origin; what
@@ -117,28 +118,23 @@ fn objects<'a>(
     )
 }
 
-/// For the KMS key with which a bucket's objects are encrypted (SSE-KMS). Add its statement to those of the key's policy: with this one
-/// alone, nobody could administer the key any more.
+/// For the KMS key with which a bucket's objects are encrypted (SSE-KMS): one statement, a JSON object, to be added to those of
+/// the key's policy. It is no policy of its own: with it alone, nobody could administer the key any more.
 ///
 /// ```
 /// use frontage::origin::policy::{DistributionArn, kms_key};
 ///
-/// let policy = kms_key(&DistributionArn::new("111122223333", "EDFDVBD6EXAMPLE")?);
-/// let statement = policy.statements().next().unwrap_or_default();
+/// let statement = kms_key(&DistributionArn::new("111122223333", "EDFDVBD6EXAMPLE")?);
+/// assert!(statement.starts_with("{\n  \"Sid\": \"AllowCloudFront\""));
 /// assert!(statement.contains(r#""Action": ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*"]"#));
 /// # Ok::<(), frontage::ConfigError>(())
 /// ```
 #[must_use]
-pub fn kms_key(distribution: &DistributionArn) -> Policy {
+pub fn kms_key(distribution: &DistributionArn) -> String {
     let actions = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*"];
     // In a key's policy, `*` is the key.
     let resource = "*".to_owned();
-    Policy::of([Statement::of_cloudfront(
-        "AllowCloudFront",
-        &actions,
-        resource,
-        distribution,
-    )])
+    Statement::of_cloudfront("AllowCloudFront", &actions, resource, distribution).to_string()
 }
 
 /// For a Lambda function with a URL of the type `AWS_IAM`: the distribution may invoke it through that. The second statement
