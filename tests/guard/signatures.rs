@@ -15,12 +15,6 @@
 //! `aws-sigv4` signs the body's hash without sending it unless told to (`PayloadChecksumKind::NoHeader`): that is let in where
 //! there is no body, since a body's hash would have to be known before it is read.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by it"
-)]
-
 use aws_sigv4::{
     http_request::{
         PayloadChecksumKind, PercentEncodingMode, SessionTokenMode, SignableBody, SignableRequest,
