@@ -20,6 +20,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, ChildStdout, Command},
     task::JoinSet,
+    time::Instant,
 };
 
 async fn command(arguments: &str) -> Command {
@@ -123,19 +124,18 @@ impl Network {
 
     /// The first table of which it is so.
     async fn until(&self, is_so: impl Fn(&Table) -> bool) -> Table {
-        within(async {
-            loop {
-                let table = self.table().await;
-                if is_so(&table) {
-                    return table;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        let start = Instant::now();
+        loop {
+            let table = self.table().await;
+            if is_so(&table) {
+                return table;
             }
-        })
-        .await
+            assert!(start.elapsed() < support::LIMIT, "it never is: {table:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
-    /// Takes the second shield, or another, down or up.
+    /// Takes a shield down or up.
     async fn shield(&self, number: usize, state: &str) {
         let url = format!("{}/shields/{number}/{state}", self.control);
         let said = format!("shield {number} is {state}\n");
@@ -193,6 +193,8 @@ impl Table {
             .map(|edge| edge.shield + edge.origin)
             .sum();
         assert_eq!(sum(&self.shields, |shield| shield.requests), forwarded);
+        let from_shields = sum(&self.edges, |edge| edge.shield);
+        assert_eq!(sum(&self.shields, |shield| shield.hits), from_shields);
         let fetched = sum(&self.shields, |shield| shield.origin);
         assert_eq!(fetched, self.origin.requests, "{self:?}");
         assert_eq!(fetched, self.origin_fetches, "{self:?}");
@@ -241,9 +243,8 @@ async fn an_object_that_all_edges_are_asked_for_at_once_is_fetched_once() {
 async fn a_load_costs_one_fetch_for_each_object_whatever_the_number_of_edges() {
     for (edges, shields) in [(1, 1), (8, 1), (8, 3)] {
         let options = "--requests-per-second 500 --objects 200 --duration 2";
-        let network =
-            Network::start(&format!("{options} --edges {edges} --shields {shields}")).await;
-        let mut network = network;
+        let options = format!("{options} --edges {edges} --shields {shields}");
+        let mut network = Network::start(&options).await;
         let printed = within(network.ended()).await;
         let (_, table) = printed.split_once("\n\n").unwrap();
         let cells = |line: &str| -> Vec<u64> {
@@ -271,7 +272,7 @@ async fn a_load_costs_one_fetch_for_each_object_whatever_the_number_of_edges() {
         assert_eq!(requests, hits + shared + shield + origin, "{printed}");
         let (many, below) = sums("shield ");
         assert_eq!((many, errors), (shields, 0), "{printed}");
-        assert_eq!(below[0], shield + origin, "{printed}");
+        assert_eq!(below[..2], [shield + origin, shield], "{printed}");
         let (_, fetches) = sums("origin");
         let fetches = fetches[0];
         let summary = format!(
@@ -294,29 +295,22 @@ async fn a_shield_goes_and_comes_back_under_load_and_takes_its_own_keys_alone() 
     let owners = before.owners();
     before.has_no_error();
     assert!((1..=3).all(|number| owners.contains(&number)), "{owners:?}");
-    let own = |number| owners.iter().filter(move |owner| **owner == number);
-
     network.shield(2, "down").await;
     let down = network.table().await;
     assert!(!down.shields[1].is_up && down.shields[0].is_up);
-    let moved = |table: &Table| table.origin_fetches - 60;
-    let all = own(2).count() as u64;
-    let without = network.until(|table| moved(table) == all).await;
+    // The most popular ones may stay in all edges.
+    let moving = network.until(|table| table.origin_fetches > 60).await;
     let without = network
-        .until(|table| table.load.right > without.load.right + 500)
+        .until(|table| table.load.right > moving.load.right + 1000)
         .await;
     without.has_no_error();
     assert_eq!(without.shields[1].requests, down.shields[1].requests);
-    let mut heirs = [0; 4];
     for (fetches, owner) in without.fetches.iter().zip(&owners) {
         assert_eq!(fetches[*owner], 1, "{without:?}");
         let others: u64 = fetches.iter().sum::<u64>() - 1;
-        assert_eq!(others, u64::from(*owner == 2), "{without:?}");
-        for (heir, count) in heirs.iter_mut().zip(fetches) {
-            *heir += *count;
-        }
+        assert!(others <= u64::from(*owner == 2), "{without:?}");
+        assert_eq!(fetches[0], 0, "an edge asked the origin itself");
     }
-    assert_eq!(heirs[0], 0, "an edge asked the origin itself");
 
     network.shield(2, "up").await;
     let back = network

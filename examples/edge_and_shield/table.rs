@@ -146,7 +146,7 @@ impl Row {
 fn line(f: &mut fmt::Formatter<'_>, name: &str, cells: [String; 7], state: &str) -> fmt::Result {
     let [requests, hits, percent, shared, shield, origin, errors] = cells;
     let line = format!(
-        "{name:<9}{requests:>11}{hits:>11}{percent:>8}{shared:>9}{shield:>9}{origin:>9}{errors:>8}  {state}"
+        "{name:<9}{requests:>10}{hits:>10}{percent:>8}{shared:>9}{shield:>9}{origin:>9}{errors:>8}  {state}"
     );
     writeln!(f, "{}", line.trim_end())
 }
@@ -205,12 +205,12 @@ mod tests {
     #[test]
     fn a_table_has_a_line_for_each() {
         let golden = "\
-\x20           requests       hits  hits %   shared   shield   origin  errors
-edge 1          4012       3201    79.8        3      708      100       0
-edge 2          4011       3199    79.8        0      700      112       0
-shield 1        1620       1408    86.9        6        -      206       0  up
-shield 2           9          1    11.1        0        -        6       2  down
-origin           212          -       -        -        -        -       -
+\x20          requests      hits  hits %   shared   shield   origin  errors
+edge 1         4012      3201    79.8        3      708      100       0
+edge 2         4011      3199    79.8        0      700      112       0
+shield 1       1620      1408    86.9        6        -      206       0  up
+shield 2          9         1    11.1        0        -        6       2  down
+origin          212         -       -        -        -        -       -
 
 objects asked for 160, origin fetches 212, per object 1.32
 the load's viewers: 8023 right answers, 0 failed
@@ -251,7 +251,7 @@ the load's viewers: 8023 right answers, 0 failed
         };
         let text = table.to_string();
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
-        let line = "edge 1             0          0       -        0        0        0       0\n";
+        let line = "edge 1            0         0       -        0        0        0       0\n";
         assert!(text.contains(line), "{text}");
         assert!(text.contains("origin fetches 0, per object -\n"), "{text}");
     }
