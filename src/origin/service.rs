@@ -4,15 +4,10 @@ use super::{
     OriginBody, OriginFailure, RequestBody, Signer,
     client::{Answer, Clients, Sending},
     request::{self, Facts, Kind, Target},
-    shield::Shields,
+    shield::{ByShields, Shields, ask_shields},
     upgrade,
 };
-use crate::{
-    error::BoxError,
-    headers::{remove_hop_by_hop, says_hit},
-    key::KeyPolicy,
-    status::OriginShieldHit,
-};
+use crate::{error::BoxError, headers::remove_hop_by_hop};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
@@ -139,18 +134,22 @@ impl Shared {
             .unwrap_or(Err(OriginFailure::CompletionTimeout))
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         request: &mut Request<RequestBody>,
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, OriginFailure> {
         let facts = Facts::of(request)?;
         request.body_mut().expect(facts.length)?;
+        let mut attempts = self.attempts;
         if let Some(shields) = &self.shields
-            && is_for_shields(request, facts)
-            && let Some(answer) = Box::pin(ask_shields(shields, request, deadline)).await
+            && facts.kind == Kind::Plain
         {
-            return answer;
+            match Box::pin(ask_shields(shields, request, deadline)).await {
+                ByShields::Answered(answer) => return answer,
+                ByShields::NotTaken => {}
+                ByShields::Taken => attempts = 1,
+            }
         }
         let viewer = match facts.kind {
             Kind::WebSocket => upgrade::viewer(request.extensions_mut()),
@@ -170,7 +169,7 @@ impl Shared {
             timeout: self.response_timeout,
             anew: false,
         };
-        let response = self.send(clients, request, sending).await?;
+        let response = self.send(clients, request, sending, attempts).await?;
         if head_length(response.headers()) > self.max_response_head {
             return Err(OriginFailure::HeaderTooBig);
         }
@@ -192,6 +191,7 @@ impl Shared {
         clients: &Clients,
         request: &mut Request<RequestBody>,
         mut sending: Sending,
+        mut attempts: u32,
     ) -> Result<Response<Answer>, OriginFailure> {
         let has_body = !request.body().is_empty();
         let has_length = request.headers().contains_key(header::CONTENT_LENGTH)
@@ -206,7 +206,6 @@ impl Shared {
         let may_replay = !has_body && request.method().is_idempotent();
         let replay = may_replay.then(|| Replay::of(request));
         self.sign(request).await?;
-        let mut attempts = self.attempts;
         loop {
             let failed = match clients.send(request, sending).await {
                 Ok(response) => return Ok(response),
@@ -259,59 +258,6 @@ impl Shared {
             false => finish(&mut response),
         }
         Ok(response)
-    }
-}
-
-/// Whether shields are asked: for what a cache may answer, and what can be sent once more.
-fn is_for_shields(request: &Request<RequestBody>, facts: Facts) -> bool {
-    let method = request.method();
-    (*method == Method::GET || *method == Method::HEAD)
-        && facts.kind == Kind::Plain
-        && request.body().is_empty()
-}
-
-/// Asks one shield after the other; the request is back in its place where none answers.
-async fn ask_shields(
-    shields: &Shields<Shared>,
-    request: &mut Request<RequestBody>,
-    deadline: Option<Instant>,
-) -> Option<Result<Response<OriginBody>, OriginFailure>> {
-    let key = KeyPolicy::new().address(request.uri(), request.headers());
-    let (parts, body) = mem::take(request).into_parts();
-    for shield in shields.of(&key) {
-        let mut attempt = Request::from_parts(parts.clone(), RequestBody::empty());
-        match Box::pin(shield.client.ask(&mut attempt, deadline)).await {
-            Ok(mut response) => {
-                shield.answered();
-                if says_hit(response.headers()) {
-                    response.extensions_mut().insert(OriginShieldHit);
-                }
-                return Some(Ok(response));
-            }
-            Err(failure) if is_of_shield(failure) => shield.failed(failure),
-            Err(failure) => return Some(Err(failure)),
-        }
-    }
-    *request = Request::from_parts(parts, body);
-    None
-}
-
-/// Whether a failure is the shield's, so that another may do better.
-fn is_of_shield(failure: OriginFailure) -> bool {
-    match failure {
-        OriginFailure::Dns
-        | OriginFailure::Connect
-        | OriginFailure::ConnectTimeout
-        | OriginFailure::Tls
-        | OriginFailure::Closed
-        | OriginFailure::InvalidResponse
-        | OriginFailure::ResponseTimeout => true,
-        OriginFailure::BadRequest
-        | OriginFailure::RequestBody
-        | OriginFailure::RequestTimeout
-        | OriginFailure::Credentials
-        | OriginFailure::HeaderTooBig
-        | OriginFailure::CompletionTimeout => false,
     }
 }
 

@@ -502,10 +502,16 @@ impl Origin {
     /// * A shield gets the viewer's request: with the viewer's `Host`, without the origin's path, custom headers, and signature.
     ///   The connection timeout, response timeout, keep-alive timeout, `Via` and the TLS configuration are this origin's. It is
     ///   asked by HTTP/1.1, once.
-    /// * Where it gives no answer (no connection, a time-out, an end before the head, no valid HTTP), the next one is asked, and when
-    ///   there is none left, the origin. When a shield goes, the keys of the others stay with them.
-    /// * What failed so isn't asked for 5 s; then one request in 5 s tries it, until it answers. A shield that takes longer than the
-    ///   response timeout is down, too: let it ask the origin with a shorter one.
+    /// * Where it can't be reached, the next one is asked, and when there is none left, the origin. When a shield goes, the keys of
+    ///   the others stay with them.
+    /// * Where it takes the request and gives no answer (a time-out, an end before the head, no valid HTTP), it may have asked the
+    ///   origin, so that is bounded: two shields may take a request so, then the origin is asked, once. After a time-out one
+    ///   other way is tried: the next shield, or the origin where there is none. A `GET` costs at most what two shields do for
+    ///   it (each its own [`connection_attempts`](Self::connection_attempts)), and one request.
+    /// * What can't be reached isn't asked for 5 s; then one request in 5 s tries it, until it answers. The same holds for what
+    ///   leaves three requests in a row without an answer, whatever they are for: one URL at which it fails takes no shield down.
+    ///   A shield that takes longer than the response timeout gives no answer: let it ask the origin with a shorter one, or
+    ///   fewer attempts, so that what is slow is a 504 of the shield, not the shield.
     /// * Each answer of a shield is final, a 5xx, too: the origin's failure, or its own way to shed load. Behind a shield an
     ///   [origin group](super::OriginGroup) sees the status of that, 502 or 504, and not what failed.
     /// * A hit in the shield is said: see [`OriginShieldHit`](crate::status::OriginShieldHit).

@@ -286,7 +286,7 @@ async fn each_way_to_be_down_leads_to_the_next() {
         peer.send("HTTP/1.1 200 OK\r\ncontent-le").await;
     })
     .await;
-    for (down, requests) in [
+    for (down, taken) in [
         (nobody().await, None),
         ("http://shield.invalid".to_owned(), None),
         (silent.url(), Some(&silent)),
@@ -296,17 +296,100 @@ async fn each_way_to_be_down_leads_to_the_next() {
         (half.url(), Some(&half)),
     ] {
         let service = shielded(&origin.url(), &[&down]);
-        for _ in 0..3 {
+        for _ in 0..5 {
             let response = ask(&service, get("/a")).await;
             assert!(response.extensions().get::<OriginFailure>().is_none());
             assert_eq!(text(response).await, "origin", "{down}");
         }
-        // It is asked once, and then left alone.
-        if let Some(server) = requests {
-            assert_eq!(server.seen.heads().len(), 1, "{down}");
+        // It takes three, and is then left alone.
+        if let Some(server) = taken {
+            assert_eq!(server.seen.heads().len(), 3, "{down}");
         }
     }
-    assert_eq!(origin.seen.heads().len(), 21);
+    assert_eq!(origin.seen.heads().len(), 35);
+}
+
+/// Answers all but one path, at which it ends the connection.
+async fn poisoned() -> Server {
+    serve(|_, mut peer| async move {
+        while let Some(head) = peer.head().await {
+            if head.starts_with("GET /poison ") {
+                return;
+            }
+            peer.send(OK).await;
+        }
+    })
+    .await
+}
+
+/// Says nothing.
+async fn silent() -> Server {
+    serve(|_, mut peer| async move { while peer.head().await.is_some() {} }).await
+}
+
+fn heads<'s>(servers: impl IntoIterator<Item = &'s Server>) -> usize {
+    let servers = servers.into_iter();
+    servers.map(|server| server.seen.heads().len()).sum()
+}
+
+#[tokio::test]
+async fn what_no_shield_answers_takes_none_down_as_long_as_they_answer_all_else() {
+    let shields = [poisoned().await, poisoned().await, poisoned().await];
+    let urls = shields.each_ref().map(Server::url);
+    let origin = answers(OK).await;
+    let service = shielded(&origin.url(), &urls.each_ref().map(String::as_str));
+    for turn in 1..=5 {
+        // Over new connections.
+        let before = heads(&shields);
+        assert_eq!(text(ask(&service, get("/poison")).await).await, "ok");
+        let taken = shields.each_ref().map(|shield| {
+            let heads = shield.seen.heads();
+            heads.iter().filter(|head| head.contains("/poison")).count()
+        });
+        // A kept connection that ends is tried anew.
+        assert!(heads(&shields) - before <= 4, "{taken:?}");
+        assert_eq!(taken.iter().filter(|taken| **taken > 0).count(), 2);
+        assert_eq!(origin.seen.heads().len(), turn, "{taken:?}");
+        for key in 0..20 {
+            text(ask(&service, get(&format!("/{turn}-{key}"))).await).await;
+        }
+        assert_eq!(origin.seen.heads().len(), turn);
+    }
+}
+
+#[tokio::test]
+async fn silence_goes_one_other_way_and_no_further() {
+    let origin = silent().await;
+    for shields in [1, 2, 3, 4] {
+        let mut silents = Vec::new();
+        for _ in 0..shields {
+            silents.push(silent().await);
+        }
+        let urls: Vec<String> = silents.iter().map(Server::url).collect();
+        let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        let before = heads([&origin]);
+        let service = shielded(&origin.url(), &urls);
+        let start = Instant::now();
+        let response = ask(&service, get("/a")).await;
+        assert_eq!(response.status(), 504);
+        let failure = response.extensions().get();
+        assert_eq!(failure, Some(&OriginFailure::ResponseTimeout));
+        assert!(start.elapsed() < 900 * MILLIS, "{:?}", start.elapsed());
+        assert_eq!(heads(&silents), shields.min(2));
+        // Once, not as often as without shields.
+        assert_eq!(heads([&origin]) - before, usize::from(shields == 1));
+    }
+}
+
+#[tokio::test]
+async fn two_shields_may_take_a_request_and_then_it_is_the_origins() {
+    let shields = [poisoned().await, poisoned().await, poisoned().await];
+    let urls = shields.each_ref().map(Server::url);
+    let origin = silent().await;
+    let service = shielded(&origin.url(), &urls.each_ref().map(String::as_str));
+    let response = ask(&service, get("/poison")).await;
+    assert_eq!(response.status(), 504);
+    assert_eq!((heads(&shields), heads([&origin])), (2, 1));
 }
 
 #[tokio::test]
@@ -410,10 +493,14 @@ async fn the_host_and_the_query_are_in_the_key() {
         assert!((0..2).all(|at| after[at] > before[at]), "{after:?}");
     }
     // The same thing by other names.
-    for uri in ["http://H/a%7e", "http://h:80/a~", "http://h/a~"] {
+    for key in 0..10 {
         let before = counts();
-        for _ in 0..3 {
-            text(ask(&service, get(uri)).await).await;
+        for uri in [
+            format!("http://H/a%7e{key}"),
+            format!("http://h:80/a~{key}"),
+            format!("http://h/a~{key}"),
+        ] {
+            text(ask(&service, get(&uri)).await).await;
         }
         let after = counts();
         assert!((0..2).any(|at| after[at] == before[at]), "{after:?}");

@@ -1,14 +1,18 @@
 //! Shields in other processes: who is asked for what, and who is down.
 
-use crate::rendezvous::Rendezvous;
+use crate::{failure::OriginFailure, rendezvous::Rendezvous};
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 use tokio::time::Instant;
 
-/// How long a shield that failed isn't asked; then one request tries it.
+/// How long a shield that is down isn't asked; then one request tries it.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// So many requests in a row that it takes and gives no answer to, whatever they ask for, say that it is down. Fewer may be the
+/// fault of what they ask for.
+const UNANSWERED: u32 = 3;
 
 /// Shields, each with what it takes to ask it.
 pub(in crate::origin) struct Shields<T> {
@@ -48,15 +52,32 @@ pub(in crate::origin) struct Shield<T> {
 }
 
 impl<T> Shield<T> {
-    pub(in crate::origin) fn answered(&self) {
-        if self.health.is_up() {
+    /// It answered a request that it was `asked` then.
+    pub(in crate::origin) fn answered(&self, asked: Instant) {
+        if self.health.is_up(asked) {
             tracing::info!(shield = &*self.url, "an origin shield is back");
         }
     }
 
-    pub(in crate::origin) fn failed(&self, why: crate::failure::OriginFailure) {
-        tracing::warn!(shield = &*self.url, "an origin shield is down: {why}");
-        self.health.is_down(Instant::now());
+    /// It can't be reached.
+    pub(in crate::origin) fn unreachable(&self, why: OriginFailure) {
+        let is_news = self.health.is_down(Instant::now());
+        self.failed(is_news, why);
+    }
+
+    /// It took a request, and gave no answer.
+    pub(in crate::origin) fn unanswered(&self, why: OriginFailure) {
+        let is_news = self.health.is_silent(Instant::now());
+        self.failed(is_news, why);
+    }
+
+    /// Thousands of requests may find out at once.
+    fn failed(&self, is_news: bool, why: OriginFailure) {
+        let shield = &*self.url;
+        match is_news {
+            true => tracing::warn!(shield, "an origin shield is down: {why}"),
+            false => tracing::debug!(shield, "no answer of an origin shield: {why}"),
+        }
     }
 }
 
@@ -65,6 +86,8 @@ struct Health {
     since: Instant,
     /// In milliseconds from then; 0: it is up.
     down_until: AtomicU64,
+    /// Requests without an answer since the last with one.
+    unanswered: AtomicU32,
 }
 
 impl Default for Health {
@@ -72,6 +95,7 @@ impl Default for Health {
         Self {
             since: Instant::now(),
             down_until: AtomicU64::new(0),
+            unanswered: AtomicU32::new(0),
         }
     }
 }
@@ -97,22 +121,33 @@ impl Health {
         until == 0 || (passed >= u128::from(until) && claim())
     }
 
-    /// Gives whether that is news.
-    fn is_up(&self) -> bool {
-        self.down_until.load(Ordering::Relaxed) != 0
+    /// Gives whether that is news. What was asked before it went down says nothing of now.
+    fn is_up(&self, asked: Instant) -> bool {
+        if self.unanswered.load(Ordering::Relaxed) != 0 {
+            self.unanswered.store(0, Ordering::Relaxed);
+        }
+        let until = self.down_until.load(Ordering::Relaxed);
+        until != 0
+            && until <= self.after_retry(asked)
             && self.down_until.swap(0, Ordering::Relaxed) != 0
     }
 
-    fn is_down(&self, now: Instant) {
+    /// Gives whether that is news.
+    fn is_down(&self, now: Instant) -> bool {
         let until = self.after_retry(now);
-        self.down_until.store(until, Ordering::Relaxed);
+        self.down_until.swap(until, Ordering::Relaxed) == 0
+    }
+
+    /// Gives whether it is down by that, and that is news.
+    fn is_silent(&self, now: Instant) -> bool {
+        let before = self.unanswered.fetch_add(1, Ordering::Relaxed);
+        before.saturating_add(1) >= UNANSWERED && self.is_down(now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::OriginFailure;
 
     fn shields() -> Shields<usize> {
         let urls = ["http://a:80", "http://b:80", "http://c:80"];
@@ -129,15 +164,48 @@ mod tests {
         let health = Health::default();
         let at = |millis| health.since + Duration::from_millis(millis);
         assert!(health.may_be_asked(at(0)) && health.may_be_asked(at(0)));
-        assert!(!health.is_up(), "no news");
-        health.is_down(at(1_000));
+        assert!(!health.is_up(at(0)), "no news");
+        assert!(health.is_down(at(1_000)));
         assert!(!health.may_be_asked(at(1_000)) && !health.may_be_asked(at(5_999)));
         assert!(health.may_be_asked(at(6_000)));
         // The one that tries it may have gone.
         assert!(!health.may_be_asked(at(6_000)) && !health.may_be_asked(at(10_999)));
         assert!(health.may_be_asked(at(11_000)));
-        assert!(health.is_up() && !health.is_up());
+        assert!(health.is_up(at(11_000)) && !health.is_up(at(11_000)));
         assert!(health.may_be_asked(at(11_001)) && health.may_be_asked(at(11_001)));
+    }
+
+    #[test]
+    fn a_thousand_that_find_it_down_are_one_piece_of_news() {
+        let health = Health::default();
+        let at = |millis| health.since + Duration::from_millis(millis);
+        let news = (0..1_000).filter(|_| health.is_down(at(1_000))).count();
+        assert_eq!(news, 1);
+        // Nor are those answered since that it was asked before.
+        assert!(!health.is_up(at(999)) && !health.may_be_asked(at(5_999)));
+        assert!(!health.is_down(at(2_000)));
+        // It is tried in vain, and then not.
+        assert!(health.may_be_asked(at(7_000)) && !health.is_down(at(7_001)));
+        assert!(health.may_be_asked(at(12_001)) && health.is_up(at(12_001)));
+        assert!(health.is_down(at(12_002)));
+    }
+
+    #[test]
+    fn three_in_a_row_without_an_answer_take_it_down() {
+        let health = Health::default();
+        let at = |millis| health.since + Duration::from_millis(millis);
+        for _ in 0..100 {
+            assert!(!health.is_silent(at(0)) && !health.is_silent(at(0)));
+            assert!(health.may_be_asked(at(0)) && !health.is_up(at(0)));
+        }
+        assert!(!health.is_silent(at(0)) && !health.is_silent(at(0)));
+        assert!(health.is_silent(at(0)) && !health.is_silent(at(1)));
+        assert!(!health.may_be_asked(at(5_000)));
+        // One more is enough for one that is tried.
+        assert!(health.may_be_asked(at(5_001)) && !health.is_silent(at(5_002)));
+        assert!(!health.may_be_asked(at(10_001)));
+        assert!(health.may_be_asked(at(10_002)) && health.is_up(at(10_002)));
+        assert!(!health.is_silent(at(10_003)) && health.may_be_asked(at(10_003)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -146,17 +214,17 @@ mod tests {
         let all = order(&shields, "h/a");
         assert_eq!(all.len(), 3);
         let first = shields.of("h/a").next().unwrap();
-        first.failed(OriginFailure::Connect);
+        first.unreachable(OriginFailure::Connect);
         assert_eq!(order(&shields, "h/a"), all[1..]);
         for shield in shields.of("h/a") {
-            shield.failed(OriginFailure::Closed);
+            shield.unreachable(OriginFailure::Tls);
         }
         assert!(order(&shields, "h/a").is_empty());
         tokio::time::advance(RETRY).await;
         // Each is tried by one.
         assert_eq!(order(&shields, "h/a"), all);
         assert!(order(&shields, "h/a").is_empty());
-        first.answered();
+        first.answered(Instant::now());
         assert_eq!(order(&shields, "h/a"), all[..1]);
     }
 

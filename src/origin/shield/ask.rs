@@ -1,0 +1,114 @@
+//! Asking shields in other processes: who comes next, and when it is enough.
+
+use super::Shields;
+use crate::{
+    headers::says_hit,
+    key::KeyPolicy,
+    origin::{OriginBody, OriginFailure, RequestBody, service::Shared},
+    status::OriginShieldHit,
+};
+use http::{Method, Request, Response};
+use std::mem;
+use tokio::time::Instant;
+
+/// So many shields may take a request without an answer: each may have asked the origin as often as it does, and may still.
+const MOST_TAKERS: u32 = 2;
+
+/// What comes of asking shields.
+pub(in crate::origin) enum ByShields {
+    Answered(Result<Response<OriginBody>, OriginFailure>),
+    /// None took it: it is the origin's, and back in its place.
+    NotTaken,
+    /// The same, but it may have been to the origin already.
+    Taken,
+}
+
+/// Asks one shield after the other.
+pub(in crate::origin) async fn ask_shields(
+    shields: &Shields<Shared>,
+    request: &mut Request<RequestBody>,
+    deadline: Option<Instant>,
+) -> ByShields {
+    let is_repeatable = is_repeatable(request);
+    if !is_repeatable {
+        return ByShields::NotTaken;
+    }
+    let key = KeyPolicy::new().address(request.uri(), request.headers());
+    let (parts, mut body) = mem::take(request).into_parts();
+    let (mut takers, mut is_late) = (0, false);
+    for shield in shields.of(&key) {
+        let asked = Instant::now();
+        let mut attempt = Request::from_parts(parts.clone(), mem::take(&mut body));
+        let failure = match Box::pin(shield.client.ask(&mut attempt, deadline)).await {
+            Ok(mut response) => {
+                shield.answered(asked);
+                if says_hit(response.headers()) {
+                    response.extensions_mut().insert(OriginShieldHit);
+                }
+                return ByShields::Answered(Ok(response));
+            }
+            Err(failure) => failure,
+        };
+        match Meaning::of(failure) {
+            Meaning::Unreachable => {
+                shield.unreachable(failure);
+                // Nothing of it was sent.
+                body = attempt.into_body();
+            }
+            Meaning::Unanswered => {
+                shield.unanswered(failure);
+                if !is_repeatable || is_late {
+                    return ByShields::Answered(Err(failure));
+                }
+                // The origin may be what is slow: one other way is tried, and that is it.
+                is_late = failure == OriginFailure::ResponseTimeout;
+                takers += 1;
+                if takers == MOST_TAKERS {
+                    break;
+                }
+            }
+            Meaning::Final => return ByShields::Answered(Err(failure)),
+        }
+    }
+    *request = Request::from_parts(parts, body);
+    match takers {
+        0 => ByShields::NotTaken,
+        _ => ByShields::Taken,
+    }
+}
+
+/// Whether it may be sent once more where nobody knows what became of it.
+fn is_repeatable(request: &Request<RequestBody>) -> bool {
+    let method = request.method();
+    (*method == Method::GET || *method == Method::HEAD) && request.body().is_empty()
+}
+
+/// What a failure says of a shield.
+enum Meaning {
+    /// No request gets there.
+    Unreachable,
+    /// It took this one.
+    Unanswered,
+    /// It is not the shield's.
+    Final,
+}
+
+impl Meaning {
+    fn of(failure: OriginFailure) -> Self {
+        match failure {
+            OriginFailure::Dns
+            | OriginFailure::Connect
+            | OriginFailure::ConnectTimeout
+            | OriginFailure::Tls => Self::Unreachable,
+            OriginFailure::Closed
+            | OriginFailure::InvalidResponse
+            | OriginFailure::ResponseTimeout => Self::Unanswered,
+            OriginFailure::BadRequest
+            | OriginFailure::RequestBody
+            | OriginFailure::RequestTimeout
+            | OriginFailure::Credentials
+            | OriginFailure::HeaderTooBig
+            | OriginFailure::CompletionTimeout => Self::Final,
+        }
+    }
+}
