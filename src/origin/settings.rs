@@ -497,17 +497,19 @@ impl Origin {
     /// Origin shields in other processes, by the URLs of their roots: each serves this origin through an
     /// [`OriginShieldLayer`](super::OriginShieldLayer), or is any other cache in front of it. Default: none; at most 16.
     ///
-    /// * `GET` and `HEAD` without a body go to a shield: each host, path and query to the same one, whoever asks, if all name the same
-    ///   URLs in whatever order (rendezvous hashing). All else goes to the origin, WebSocket and gRPC, too.
+    /// * Requests go to a shield: each host, path and query to the same one, whoever asks, if all name the same URLs in whatever
+    ///   order (rendezvous hashing). What no cache answers goes through it, so that it forgets what a `PUT` changes; WebSocket and
+    ///   gRPC go to the origin.
     /// * A shield gets the viewer's request: with the viewer's `Host`, without the origin's path, custom headers, and signature.
     ///   The connection timeout, response timeout, keep-alive timeout, `Via` and the TLS configuration are this origin's. It is
     ///   asked by HTTP/1.1, once.
     /// * Where it can't be reached, the next one is asked, and when there is none left, the origin. When a shield goes, the keys of
     ///   the others stay with them.
-    /// * Where it takes the request and gives no answer (a time-out, an end before the head, no valid HTTP), it may have asked the
-    ///   origin, so that is bounded: two shields may take a request so, then the origin is asked, once. After a time-out one
-    ///   other way is tried: the next shield, or the origin where there is none. A `GET` costs at most what two shields do for
-    ///   it (each its own [`connection_attempts`](Self::connection_attempts)), and one request.
+    /// * Where it takes a `GET` or `HEAD` without a body and gives no answer (a time-out, an end before the head, no valid HTTP), it
+    ///   may have asked the origin, so that is bounded: two shields may take a request so, then the origin is asked, once.
+    ///   After a time-out one other way is tried: the next shield, or the origin where there is none. A request costs at most what
+    ///   two shields do for it (each its own [`connection_attempts`](Self::connection_attempts)), and one more. What else a
+    ///   shield took goes nowhere else: it is a 502 or 504.
     /// * What can't be reached isn't asked for 5 s; then one request in 5 s tries it, until it answers. The same holds for what
     ///   leaves three requests in a row without an answer, whatever they are for: one URL at which it fails takes no shield down.
     ///   A shield that takes longer than the response timeout gives no answer: let it ask the origin with a shorter one, or

@@ -247,23 +247,132 @@ async fn a_shield_gets_the_viewers_request() {
     assert_eq!(head.matches("via: ").count(), 1);
 }
 
+/// Answers each request with its body.
+async fn echoes() -> Server {
+    serve(|_, mut peer| async move {
+        while let Some(head) = peer.head().await {
+            let head = head.to_ascii_lowercase();
+            let length = head.split("\r\ncontent-length: ").nth(1);
+            let length = length.map_or(0, |length| {
+                let digits = length.split("\r\n").next().unwrap();
+                digits.parse().unwrap()
+            });
+            let body = String::from_utf8(peer.body(length).await).unwrap();
+            peer.send(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"
+            ))
+            .await;
+        }
+    })
+    .await
+}
+
+fn with_body(method: &str, path: &str) -> Request<Full<Bytes>> {
+    let request = Request::builder().method(method).uri(path);
+    request.body(Full::from("body")).unwrap()
+}
+
+const NOT_CACHED: [&str; 5] = ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+
 #[tokio::test]
-async fn what_no_cache_answers_goes_to_the_origin() {
-    let (shield, origin) = (answers(OK).await, answers(OK).await);
+async fn what_is_not_cached_goes_through_the_shield_but_not_web_sockets_and_grpc() {
+    let (shield, origin) = (echoes().await, answers(OK).await);
     let service = shielded(&origin.url(), &[&shield.url()]);
-    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+    for method in NOT_CACHED {
         let request = Request::builder().method(method).uri("/a");
-        text(ask(&service, request.body(Empty::<Bytes>::new()).unwrap()).await).await;
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        assert_eq!(text(ask(&service, request).await).await, "");
+        let request = with_body(method, "/a");
+        assert_eq!(text(ask(&service, request).await).await, "body");
     }
-    let with_body = Request::get("/a").body(Full::<Bytes>::from("body"));
-    text(ask(&service, with_body.unwrap()).await).await;
+    assert_eq!(
+        text(ask(&service, with_body("GET", "/a")).await).await,
+        "body"
+    );
+    assert_eq!((heads([&shield]), heads([&origin])), (11, 0));
+
     let opening = Request::get("/a")
         .header("connection", "upgrade")
         .header("upgrade", "websocket")
         .header("sec-websocket-key", "a");
     text(ask(&service, opening.body(Empty::<Bytes>::new()).unwrap()).await).await;
-    assert_eq!(origin.seen.heads().len(), 7);
-    assert_eq!(shield.seen.connections(), 0);
+    assert_eq!((heads([&shield]), heads([&origin])), (11, 1));
+    let call = Request::post("/a").header("content-type", "application/grpc");
+    let call = call.body(Full::<Bytes>::from("call")).unwrap();
+    // By HTTP/2, which the origin here doesn't speak.
+    assert_eq!(ask(&service, call).await.status(), 502);
+    assert_eq!(heads([&shield]), 11);
+}
+
+#[tokio::test]
+async fn what_was_not_sent_goes_on_with_its_body() {
+    let (shield, origin) = (echoes().await, echoes().await);
+    for method in NOT_CACHED {
+        let service = shielded(&origin.url(), &[&nobody().await, &shield.url()]);
+        // Half of the keys have the dead one first.
+        for key in 0..8 {
+            let request = with_body(method, &format!("/{key}"));
+            assert_eq!(text(ask(&service, request).await).await, "body");
+        }
+        let dead = [nobody().await, nobody().await];
+        let service = shielded(&origin.url(), &[&dead[0], &dead[1]]);
+        let request = with_body(method, "/a");
+        assert_eq!(text(ask(&service, request).await).await, "body");
+    }
+    assert_eq!((heads([&shield]), heads([&origin])), (40, 5));
+}
+
+#[tokio::test]
+async fn what_was_sent_and_is_not_safe_is_sent_to_nobody_else() {
+    let closes = || serve(|_, mut peer| async move { drop(peer.head().await) });
+    let (silents, closing) = (
+        [silent().await, silent().await],
+        [closes().await, closes().await],
+    );
+    let origin = echoes().await;
+    for (shields, status) in [(&silents, 504), (&closing, 502)] {
+        let urls = shields.each_ref().map(Server::url);
+        for (asked, method) in ["POST", "PUT", "DELETE", "PATCH"].iter().enumerate() {
+            let service = shielded(&origin.url(), &[&urls[0], &urls[1]]);
+            let response = ask(&service, with_body(method, "/a")).await;
+            assert_eq!(response.status(), status);
+            assert_eq!(heads(shields), asked + 1, "{method}");
+        }
+    }
+    assert_eq!(heads([&origin]), 0);
+}
+
+#[tokio::test]
+async fn a_change_through_the_edge_is_seen_through_the_edge() {
+    let fetched = Fetched::default();
+    let shield = Process::start("127.0.0.43:0", 0, &fetched).await;
+    let (url, direct) = origin().await;
+    let edge = cache().layer(shielded(&url, &[&shield.url()]));
+    let fetches = || fetched.lock().unwrap().len();
+    let ask = |method: &str| {
+        let request = Request::builder().method(method).uri("/a");
+        let request = request.header("host", "www.example.com");
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let edge = edge.clone();
+        async move {
+            let response = within(edge.oneshot(request)).await.unwrap();
+            assert_eq!(response.status(), 200);
+            drop(within(response.into_body().collect()).await.unwrap());
+        }
+    };
+    for _ in 0..3 {
+        ask("GET").await;
+    }
+    assert_eq!(fetches(), 1);
+    for (method, after) in [("PUT", 3), ("DELETE", 5), ("POST", 7), ("OPTIONS", 8)] {
+        ask(method).await;
+        // Neither the edge's copy nor the shield's.
+        ask("GET").await;
+        ask("GET").await;
+        assert_eq!(fetches(), after, "{method}");
+    }
+    assert_eq!(direct.get(), 0);
+    shield.kill().await;
 }
 
 #[tokio::test]

@@ -30,9 +30,6 @@ pub(in crate::origin) async fn ask_shields(
     deadline: Option<Instant>,
 ) -> ByShields {
     let is_repeatable = is_repeatable(request);
-    if !is_repeatable {
-        return ByShields::NotTaken;
-    }
     let key = KeyPolicy::new().address(request.uri(), request.headers());
     let (parts, mut body) = mem::take(request).into_parts();
     let (mut takers, mut is_late) = (0, false);
@@ -52,7 +49,7 @@ pub(in crate::origin) async fn ask_shields(
         match Meaning::of(failure) {
             Meaning::Unreachable => {
                 shield.unreachable(failure);
-                // Nothing of it was sent.
+                // It was not sent, or has no body.
                 body = attempt.into_body();
             }
             Meaning::Unanswered => {
