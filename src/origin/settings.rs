@@ -516,6 +516,8 @@ impl Origin {
     ///   fewer attempts, so that what is slow is a 504 of the shield, not the shield.
     /// * Each answer of a shield is final, a 5xx, too: the origin's failure, or its own way to shed load. Behind a shield an
     ///   [origin group](super::OriginGroup) sees the status of that, 502 or 504, and not what failed.
+    /// * A shield isn't told by which protocol the viewer came: the origin's is fixed ([`protocol_policy`](Self::protocol_policy)),
+    ///   here and there.
     /// * A hit in the shield is said: see [`OriginShieldHit`](crate::status::OriginShieldHit).
     ///
     /// Shields and those who ask them need [`CdnLoopLayer`](crate::cdn_loop::CdnLoopLayer) where a mistake could send requests round.
@@ -588,8 +590,8 @@ impl Origin {
     ///
     /// # Errors
     ///
-    /// Names the setting that can't be: a host that is none, a time-out of 0, no attempts; where
-    /// [`cloudfront`](Self::cloudfront) is set, what is out of its ranges; and `tls_config` where there is none and the
+    /// Names the setting that can't be: a host that is none, a time-out of 0, no attempts, [shields](Self::shield) with
+    /// [`MatchViewer`](OriginProtocolPolicy::MatchViewer); where [`cloudfront`](Self::cloudfront) is set, what is out of its ranges; and `tls_config` where there is none and the
     /// system's certificates can't be read.
     pub fn build(self) -> Result<OriginService, ConfigError> {
         Ok(OriginService::new(self.shared()?))
@@ -601,6 +603,11 @@ impl Origin {
             self.check_ranges()?;
         }
         let signer = self.signer()?;
+        // A shield is asked by its own scheme, and doesn't know the viewer's: it would store a redirect to HTTPS for all.
+        if !self.shields.is_empty() && self.protocol == OriginProtocolPolicy::MatchViewer {
+            let wanted = "HttpOnly or HttpsOnly for an origin with shields";
+            return Err(ConfigError::new("protocol_policy", "MatchViewer", wanted));
+        }
         let mut shields = Vec::new();
         for (url, shield) in mem::take(&mut self.shields) {
             shields.push((url, self.of_shield(shield).shared()?));

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use frontage::{
     CacheStatus, ViewerAddress,
     origin::{
-        Credentials, Origin, OriginAccessControl, OriginBody, OriginFailure, OriginService,
-        SigningService,
+        Credentials, Origin, OriginAccessControl, OriginBody, OriginFailure, OriginProtocolPolicy,
+        OriginService, SigningService,
     },
     status::OriginShieldHit,
 };
@@ -614,6 +614,34 @@ async fn the_host_and_the_query_are_in_the_key() {
         let after = counts();
         assert!((0..2).any(|at| after[at] == before[at]), "{after:?}");
     }
+}
+
+#[test]
+fn an_origin_with_shields_has_one_protocol() {
+    let bucket = || Origin::s3("bucket", "eu-west-1");
+    let matching = || {
+        let origin = Origin::url("http://origin").unwrap();
+        origin.protocol_policy(OriginProtocolPolicy::MatchViewer)
+    };
+    let shield = |origin: Origin| origin.shield(["http://shield"]).unwrap();
+    for origin in [shield(matching()), shield(bucket())] {
+        let error = origin.build().unwrap_err();
+        assert_eq!(error.setting(), "protocol_policy");
+        assert!(error.to_string().contains("\"MatchViewer\""), "{error}");
+    }
+    // Fixed, before or after.
+    let only = OriginProtocolPolicy::HttpsOnly;
+    let signed = OriginAccessControl::always(Credentials::new("id", "key"));
+    for origin in [
+        shield(matching()).protocol_policy(only),
+        shield(matching().protocol_policy(only)),
+        shield(bucket()).access_control(signed),
+        matching(),
+    ] {
+        assert!(origin.build().is_ok());
+    }
+    let none: [&str; 0] = [];
+    assert!(matching().shield(none).unwrap().build().is_ok());
 }
 
 #[test]
