@@ -515,10 +515,14 @@ impl Origin {
     ///   A shield that takes longer than the response timeout gives no answer: let it ask the origin with a shorter one, or
     ///   fewer attempts, so that what is slow is a 504 of the shield, not the shield.
     /// * Each answer of a shield is final, a 5xx, too: the origin's failure, or its own way to shed load. Behind a shield an
-    ///   [origin group](super::OriginGroup) sees the status of that, 502 or 504, and not what failed.
+    ///   [origin group](super::OriginGroup) sees the status of that, 502 or 504, and not what failed. But for a 508 (Loop
+    ///   Detected) to a `GET` or `HEAD`: then the origin is asked, once.
     /// * A shield isn't told by which protocol the viewer came: the origin's is fixed ([`protocol_policy`](Self::protocol_policy)),
     ///   here and there.
     /// * A hit in the shield is said: see [`OriginShieldHit`](crate::status::OriginShieldHit).
+    ///
+    /// A shield's own origin names no shields: where each of several names them all, itself too, what comes to the one whose it is
+    /// goes round once more before the origin is asked, and what isn't a `GET` or `HEAD` ends with a 508.
     ///
     /// Shields and those who ask them need [`CdnLoopLayer`](crate::cdn_loop::CdnLoopLayer) where a mistake could send requests round.
     ///

@@ -29,17 +29,7 @@ impl Process {
     pub(crate) async fn start(address: &str, number: usize, fetched: &Fetched) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = shield(number, fetched.clone());
-        let task = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let service = service.clone();
-                let answer = service_fn(move |request| service.clone().oneshot(request));
-                connections
-                    .spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
-            }
-        });
+        let task = tokio::spawn(serve_all(listener, shield(number, fetched.clone())));
         Self { address, task }
     }
 
@@ -51,6 +41,26 @@ impl Process {
     pub(crate) async fn kill(self) {
         self.task.abort();
         drop(self.task.await);
+    }
+}
+
+/// Serves each connection by a clone of the service, for as long as it is polled.
+pub(crate) async fn serve_all<S, B>(listener: TcpListener, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = service.clone();
+        let answer = service_fn(move |request| service.clone().oneshot(request));
+        connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
     }
 }
 

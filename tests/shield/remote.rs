@@ -1,13 +1,14 @@
 //! Shields in other processes: who is asked for what, and what comes of it.
 
 use crate::{
-    process::{Fetched, Process, cache, origin},
+    process::{Fetched, Process, cache, origin, serve_all},
     raw::{OK, Server, serve},
     support::{Counter, within},
 };
 use bytes::Bytes;
 use frontage::{
     CacheStatus, ViewerAddress,
+    cdn_loop::CdnLoopLayer,
     origin::{
         Credentials, Origin, OriginAccessControl, OriginBody, OriginFailure, OriginProtocolPolicy,
         OriginService, SigningService,
@@ -504,7 +505,7 @@ async fn two_shields_may_take_a_request_and_then_it_is_the_origins() {
 #[tokio::test]
 async fn what_a_shield_answers_is_the_answer_whatever_it_is() {
     let origin = answers(OK).await;
-    for status in [404, 500, 502, 503, 504, 508] {
+    for status in [404, 500, 502, 503, 504] {
         let answer = format!("HTTP/1.1 {status} No\r\ncontent-length: 2\r\n\r\nno");
         let shield = serve(move |_, mut peer| {
             let answer = answer.clone();
@@ -524,6 +525,51 @@ async fn what_a_shield_answers_is_the_answer_whatever_it_is() {
         assert_eq!(shield.seen.heads().len(), 2);
     }
     assert_eq!(origin.seen.connections(), 0);
+}
+
+#[tokio::test]
+async fn what_a_shield_calls_a_loop_is_the_origins() {
+    const LOOP: &str = "HTTP/1.1 508 Loop Detected\r\ncontent-length: 0\r\n\r\n";
+    let shields = [answers(LOOP).await, answers(LOOP).await];
+    let urls = shields.each_ref().map(Server::url);
+    let origin = answers(OK).await;
+    let service = shielded(&origin.url(), &[&urls[0], &urls[1]]);
+    for turn in 1..5 {
+        assert_eq!(text(ask(&service, get("/a")).await).await, "ok");
+        // It is asked again: it isn't down.
+        assert_eq!((heads(&shields), heads([&origin])), (turn, turn));
+    }
+    let put = Request::put("/a").body(Empty::<Bytes>::new()).unwrap();
+    assert_eq!(ask(&service, put).await.status(), 508);
+    assert_eq!((heads(&shields), heads([&origin])), (5, 4));
+}
+
+#[tokio::test]
+async fn shields_that_name_each_other_and_themselves_still_answer() {
+    const FRESH: &str =
+        "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 2\r\n\r\nok";
+    let origin = answers(FRESH).await;
+    let mut listeners = Vec::new();
+    for number in 0..3 {
+        let address = format!("127.0.0.{}:0", 44 + number);
+        listeners.push(TcpListener::bind(address).await.unwrap());
+    }
+    let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+    let urls: Vec<String> = listeners.iter().map(url).collect();
+    for listener in listeners {
+        let origin = Origin::url(&origin.url()).unwrap().shield(&urls).unwrap();
+        let cache = cache().layer(origin.build().unwrap());
+        let node = CdnLoopLayer::new("node").unwrap().layer(cache);
+        tokio::spawn(serve_all(listener, node));
+    }
+    for key in 0..10 {
+        for url in &urls {
+            let node = Origin::url(url).unwrap().forward_host(true);
+            let response = ask(&node.build().unwrap(), get(&format!("/{key}"))).await;
+            assert_eq!(text(response).await, "ok");
+        }
+        assert_eq!(heads([&origin]), key + 1);
+    }
 }
 
 #[tokio::test]

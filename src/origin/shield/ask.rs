@@ -7,7 +7,7 @@ use crate::{
     origin::{OriginBody, OriginFailure, RequestBody, service::Shared},
     status::OriginShieldHit,
 };
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use std::mem;
 use tokio::time::Instant;
 
@@ -37,6 +37,13 @@ pub(in crate::origin) async fn ask_shields(
         let asked = Instant::now();
         let mut attempt = Request::from_parts(parts.clone(), mem::take(&mut body));
         let failure = match Box::pin(shield.client.ask(&mut attempt, deadline)).await {
+            // The way of the shields leads nowhere: one that asks itself, or a request as long as none may go on.
+            Ok(response) if is_repeatable && response.status() == StatusCode::LOOP_DETECTED => {
+                shield.answered(asked);
+                tracing::debug!("an origin shield says that it is in a loop");
+                takers += 1;
+                break;
+            }
             Ok(mut response) => {
                 shield.answered(asked);
                 if says_hit(response.headers()) {
