@@ -12,9 +12,10 @@ use frontage::{
     CacheLayer, CachePolicy, MemoryStore, cdn_loop::CdnLoopLayer, origin::Origin as HttpOrigin,
 };
 use http::Request;
+use http_body_util::BodyExt;
 use raw::{OK, serve};
 use support::*;
-use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer};
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 
 fn layer() -> CdnLoopLayer {
     CdnLoopLayer::new("edge").unwrap()
@@ -66,6 +67,7 @@ async fn it_reaches_the_origin_in_every_profile_and_comes_back_as_a_508() {
             let response = within(edge.clone().oneshot(with_loop(own))).await.unwrap();
             assert_eq!(response.status(), 508);
             assert_eq!(response.headers()["content-length"], "0");
+            assert_eq!(response.headers()["cache-control"], "no-store");
             assert_eq!(text(response.into_body()).await.unwrap(), "");
         }
         assert_eq!(server.seen.heads().len(), 1);
@@ -84,6 +86,92 @@ async fn it_is_in_no_key() {
         text(response.into_body()).await.unwrap();
         let response = within(edge.oneshot(with_loop("two"))).await.unwrap();
         assert!(is_hit(&response));
+    }
+}
+
+/// A proxy behind those that are tested, which answers all that it lets in.
+async fn answer_as_the_next(next: &CdnLoopLayer, call: Call) -> u16 {
+    let answer = service_fn(|_: Request<NoBody>| async { Ok::<_, Broken>(fresh(full("answer"))) });
+    let request = call.request.clone();
+    let response = within(next.layer(answer).oneshot(request)).await.unwrap();
+    let status = response.status().as_u16();
+    call.answer(response.map(BodyExt::boxed_unsync));
+    status
+}
+
+#[tokio::test]
+async fn a_viewers_long_field_spoils_no_other_viewers_answer() {
+    for policy in [
+        CachePolicy::default(),
+        CachePolicy::rfc9111(),
+        CachePolicy::caching_optimized(),
+    ] {
+        let (origin, mut calls) = origin();
+        let cache = CacheLayer::new(MemoryStore::new(1 << 20)).policy(policy);
+        let (edge, next) = (layer().layer(cache.layer(origin)), layer());
+        // Short enough here, and too long for the next.
+        let long = tokio::spawn(edge.clone().oneshot(with_loop(&"x".repeat(4_090))));
+        let call = calls.next().await;
+        let others: [_; 5] =
+            std::array::from_fn(|_| tokio::spawn(edge.clone().oneshot(get("http://h/a"))));
+        calls.none().await;
+        assert_eq!(answer_as_the_next(&next, call).await, 508);
+        assert_eq!(within(long).await.unwrap().unwrap().status(), 508);
+        for _ in &others {
+            assert_eq!(answer_as_the_next(&next, calls.next().await).await, 200);
+        }
+        for other in others {
+            let response = within(other).await.unwrap().unwrap();
+            assert_eq!(response.status(), 200);
+            assert_eq!(text(response.into_body()).await.unwrap(), "answer");
+        }
+        // Nor is the key one that isn't stored.
+        assert!(is_hit(
+            &within(edge.oneshot(get("http://h/a"))).await.unwrap()
+        ));
+    }
+}
+
+#[tokio::test]
+async fn where_viewers_come_in_it_may_be_shorter_than_further_on() {
+    let inner = service_fn(|request: Request<NoBody>| async move {
+        let fields = request.headers().get_all("cdn-loop").iter().count();
+        Ok::<_, Broken>(fresh(full(fields.to_string())))
+    });
+    let status = async |max_length, line: &str| {
+        let edge = layer().max_length(max_length);
+        let proxy = edge.layer(layer().layer(inner));
+        within(proxy.oneshot(with_loop(line)))
+            .await
+            .unwrap()
+            .status()
+    };
+    for (max_length, length, expected) in [
+        (2_048, 2_048, 200),
+        (2_048, 2_049, 508),
+        (4_096, 4_000, 200),
+        // The next refuses it.
+        (4_096, 4_096, 508),
+        (0, 1, 508),
+    ] {
+        let line = "x".repeat(length);
+        assert_eq!(
+            status(max_length, &line).await,
+            expected,
+            "{max_length} {length}"
+        );
+    }
+    let none = layer().max_length(0).layer(inner);
+    let response = within(none.oneshot(get("http://h/a"))).await.unwrap();
+    assert_eq!(response.status(), 200);
+    // All lines count.
+    let mut two = with_loop("12345");
+    two.headers_mut()
+        .append("cdn-loop", "67890".parse().unwrap());
+    for (max_length, expected) in [(10, 200), (9, 508)] {
+        let edge = layer().max_length(max_length).layer(inner);
+        let response = within(edge.oneshot(two.clone())).await.unwrap();
+        assert_eq!(response.status(), expected);
     }
 }
 

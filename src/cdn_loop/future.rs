@@ -54,9 +54,9 @@ impl<F> fmt::Debug for CdnLoopFuture<F> {
 fn refusal<B>() -> Response<OptionalBody<B>> {
     let mut response = Response::new(OptionalBody::empty());
     *response.status_mut() = StatusCode::LOOP_DETECTED;
-    let length = HeaderValue::from_static("0");
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, length);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    // It is about one request's field, which is in no key.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

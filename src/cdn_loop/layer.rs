@@ -5,11 +5,16 @@ use crate::{error::ConfigError, headers::CdnInfo, store::Version};
 use std::sync::Arc;
 use tower_layer::Layer;
 
+/// The default of [`CdnLoopLayer::max_length`].
+const MAX_LENGTH: usize = 4096;
+
 /// Appends our own member to `CDN-Loop` of each request, and answers one that has it already with a 508.
 ///
 /// The member is a name and a random identifier of this layer and its clones (`edge.example.com; id=...`), so that
-/// several proxies of one name in a row are no loop. A field of more than 4,096 bytes, some hundred members, is taken for a loop,
-/// too.
+/// several proxies of one name in a row are no loop. A field that is longer than may be is taken for a loop, too:
+/// see [`max_length`](Self::max_length).
+///
+/// The 508 says `Cache-Control: no-store`: caches neither store it nor share it with others that wait for the same.
 ///
 /// Caches forward the field in every profile, and it is in no key; origins get it. A viewer's `Connection` doesn't take it away.
 ///
@@ -35,6 +40,7 @@ use tower_layer::Layer;
 #[derive(Clone, Debug)]
 pub struct CdnLoopLayer {
     info: Arc<CdnInfo>,
+    max_length: usize,
 }
 
 impl CdnLoopLayer {
@@ -49,7 +55,19 @@ impl CdnLoopLayer {
             .ok_or_else(|| ConfigError::new("cdn_loop", name, "a host or a token"))?;
         Ok(Self {
             info: Arc::new(info),
+            max_length: MAX_LENGTH,
         })
+    }
+
+    /// How long the field may be on a request that comes in, all its lines together, in bytes. Default: 4,096, some hundred
+    /// members.
+    ///
+    /// Say less where viewers come in, such as 2,048, or 0 if none of them is a CDN: each proxy adds its own member, and a
+    /// viewer's field that is just short enough here would be too long for the next.
+    #[must_use]
+    pub fn max_length(mut self, bytes: usize) -> Self {
+        self.max_length = bytes;
+        self
     }
 }
 
@@ -57,6 +75,6 @@ impl<S> Layer<S> for CdnLoopLayer {
     type Service = CdnLoop<S>;
 
     fn layer(&self, inner: S) -> CdnLoop<S> {
-        CdnLoop::new(inner, self.info.clone())
+        CdnLoop::new(inner, self.info.clone(), self.max_length)
     }
 }

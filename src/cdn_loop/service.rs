@@ -2,7 +2,7 @@
 
 use super::CdnLoopFuture;
 use crate::{
-    headers::{CDN_LOOP, CdnInfo},
+    headers::{CDN_LOOP, CdnInfo, length_of_cdn_loop},
     optional_body::OptionalBody,
 };
 use http::{Request, Response};
@@ -17,11 +17,16 @@ use tower_service::Service;
 pub struct CdnLoop<S> {
     inner: S,
     info: Arc<CdnInfo>,
+    max_length: usize,
 }
 
 impl<S> CdnLoop<S> {
-    pub(super) fn new(inner: S, info: Arc<CdnInfo>) -> Self {
-        Self { inner, info }
+    pub(super) fn new(inner: S, info: Arc<CdnInfo>, max_length: usize) -> Self {
+        Self {
+            inner,
+            info,
+            max_length,
+        }
     }
 
     /// The inner service.
@@ -55,6 +60,11 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         if self.info.is_loop(request.headers()) {
             tracing::warn!(uri = %request.uri(), "a request came back: the configuration is a loop");
+            return CdnLoopFuture::refused();
+        }
+        let length = length_of_cdn_loop(request.headers());
+        if length > self.max_length {
+            tracing::info!(uri = %request.uri(), length, "a request whose CDN-Loop is too long");
             return CdnLoopFuture::refused();
         }
         request
