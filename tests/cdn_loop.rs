@@ -9,7 +9,9 @@ mod raw;
 mod support;
 
 use frontage::{
-    CacheLayer, CachePolicy, MemoryStore, cdn_loop::CdnLoopLayer, origin::Origin as HttpOrigin,
+    Cache, CacheLayer, CachePolicy, MemoryStore,
+    cdn_loop::{CdnLoop, CdnLoopLayer},
+    origin::Origin as HttpOrigin,
 };
 use http::Request;
 use http_body_util::BodyExt;
@@ -113,7 +115,7 @@ async fn a_viewers_long_field_spoils_no_other_viewers_answer() {
         let long = tokio::spawn(edge.clone().oneshot(with_loop(&"x".repeat(4_090))));
         let call = calls.next().await;
         let others: [_; 5] =
-            std::array::from_fn(|_| tokio::spawn(edge.clone().oneshot(get("http://h/a"))));
+            std::array::from_fn(|_| tokio::spawn(edge.clone().oneshot(with_loop("other"))));
         calls.none().await;
         assert_eq!(answer_as_the_next(&next, call).await, 508);
         assert_eq!(within(long).await.unwrap().unwrap().status(), 508);
@@ -188,6 +190,103 @@ async fn a_request_that_comes_back_ends_while_its_first_passage_is_under_way() {
     assert_eq!(back.status(), 508);
     call.answer(fresh(full("answer")));
     assert_eq!(within(first).await.unwrap().unwrap().status(), 200);
+}
+
+/// Passes on to `next` what comes out of one of a ring, from this call on; each passage counts.
+async fn pass_on(first: Call, mut calls: Calls, next: Edge, passages: Counter) {
+    let mut call = first;
+    loop {
+        passages.add();
+        let answering = next.clone().oneshot(call.request.clone());
+        tokio::spawn(async move {
+            let response = answering.await.unwrap();
+            call.answer(response.map(|body| body.map_err(|_| Broken(0)).boxed_unsync()));
+        });
+        call = calls.next().await;
+    }
+}
+
+type Edge = CdnLoop<Cache<Origin>>;
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_with_viewers_all_around_ends_at_once() {
+    const VIEWERS: usize = 20;
+    for policy in [
+        CachePolicy::default(),
+        CachePolicy::rfc9111(),
+        CachePolicy::caching_optimized(),
+    ] {
+        for nodes in 2..=4 {
+            let (ring, mut calls): (Vec<Edge>, Vec<Calls>) = (0..nodes)
+                .map(|_| {
+                    let (origin, calls) = origin();
+                    let cache = CacheLayer::new(MemoryStore::new(1 << 20)).policy(policy.clone());
+                    (layer().layer(cache.layer(origin)), calls)
+                })
+                .unzip();
+            let asking: Vec<_> = (0..VIEWERS * nodes)
+                .map(|viewer| tokio::spawn(ring[viewer % nodes].clone().oneshot(get("http://h/a"))))
+                .collect();
+            // Each leads a fetch before anything comes to it from the one before.
+            let mut first = Vec::new();
+            for calls in &mut calls {
+                first.push(calls.next().await);
+                calls.none().await;
+            }
+            let (start, passages) = (tokio::time::Instant::now(), Counter::default());
+            for (at, (first, calls)) in first.into_iter().zip(calls).enumerate() {
+                let next = ring[(at + 1) % nodes].clone();
+                tokio::spawn(pass_on(first, calls, next, passages.clone()));
+            }
+            for asking in asking {
+                assert_eq!(within(asking).await.unwrap().unwrap().status(), 508);
+            }
+            assert!(start.elapsed().as_secs() < 1, "{:?}", start.elapsed());
+            // Each viewer's request is passed on by each at most once.
+            let most = VIEWERS * nodes * nodes;
+            assert!(passages.get() <= most, "{} of {most}", passages.get());
+        }
+    }
+}
+
+#[tokio::test]
+async fn edges_that_miss_the_same_still_wait_for_one_fetch_of_the_next() {
+    let (origin, mut calls) = origin();
+    let shield = layer().layer(CacheLayer::new(MemoryStore::new(1 << 20)).layer(origin));
+    let asking: Vec<_> = (0..8)
+        .map(|_| tokio::spawn(layer().layer(shield.clone()).oneshot(get("http://h/a"))))
+        .collect();
+    let call = calls.next().await;
+    calls.none().await;
+    call.answer(fresh(full("answer")));
+    for asking in asking {
+        let response = within(asking).await.unwrap().unwrap();
+        assert_eq!(text(response.into_body()).await.unwrap(), "answer");
+    }
+    calls.none().await;
+}
+
+#[tokio::test]
+async fn so_many_members_part_no_more_requests_than_that() {
+    let (origin, mut calls) = origin();
+    let edge = layer().layer(CacheLayer::new(MemoryStore::new(1 << 20)).layer(origin));
+    let asking: Vec<_> = (0..200)
+        .map(|members| {
+            let line = vec!["a"; members].join(",");
+            tokio::spawn(edge.clone().oneshot(with_loop(&line)))
+        })
+        .collect();
+    let mut fetches = Vec::new();
+    for _ in 0..15 {
+        fetches.push(calls.next().await);
+    }
+    calls.none().await;
+    for fetch in fetches {
+        fetch.answer(fresh(full("answer")));
+    }
+    for asking in asking {
+        assert_eq!(within(asking).await.unwrap().unwrap().status(), 200);
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::{
     CacheCore,
     core::Shared,
-    flight::{FlightKey, OnItsWay, Outcome, SharedAnswer},
+    flight::{FlightKey, MOST_HOPS, OnItsWay, Outcome, SharedAnswer},
     lookup::{Found, LookUp, Wanted, judge, times},
     respond::{self, Viewer},
     settings::Settings,
@@ -13,7 +13,7 @@ use crate::{
     body::ResponseBody,
     coalesce::Joined,
     freshness::{self, Forward, Verdict},
-    headers::{DeltaSeconds, RequestFacts},
+    headers::{DeltaSeconds, RequestFacts, hops},
     key::{CacheKey, VariantKey},
     policy::RangeMiss,
     status::{CacheStatus, Detail},
@@ -132,6 +132,7 @@ impl<St: Store> Asked<St> {
             head: false,
             variant,
             invalidated: self.invalidated(),
+            hops: hops(&self.parts.headers).min(MOST_HOPS),
         }
     }
 

@@ -29,7 +29,13 @@ pub(super) struct FlightKey {
     pub(super) variant: Option<VariantKey>,
     /// When it was last invalidated: what is asked for after that isn't what was fetched before.
     pub(super) invalidated: u64,
+    /// How many proxies the request has been through. Whoever waits for a fetch has been through as many as that: so none waits, round
+    /// a ring of proxies, for itself.
+    pub(super) hops: usize,
 }
+
+/// Beyond so many hops all wait for one fetch: a viewer may claim any number.
+pub(super) const MOST_HOPS: usize = 16;
 
 pub(super) type FlightLanding = Landing<FlightKey, Outcome>;
 

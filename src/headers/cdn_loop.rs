@@ -10,6 +10,12 @@ pub(crate) fn length_of_cdn_loop(headers: &HeaderMap) -> usize {
     lines(headers).map(<[u8]>::len).sum()
 }
 
+/// How many proxies a request has been through, as far as it says. Each that adds its member makes it one more.
+pub(crate) fn hops(headers: &HeaderMap) -> usize {
+    let members = |line: &[u8]| line.split(|byte| *byte == b',').count();
+    lines(headers).map(members).sum()
+}
+
 fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(CDN_LOOP).iter();
     lines.map(HeaderValue::as_bytes)
@@ -80,14 +86,14 @@ mod tests {
         CdnInfo::new("edge", 42).unwrap()
     }
 
-    fn lines<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> HeaderMap {
+    fn of_lines<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> HeaderMap {
         let lines = lines.into_iter();
         let value = |line| HeaderValue::from_bytes(line).unwrap();
         lines.map(|line| (CDN_LOOP, value(line))).collect()
     }
 
     fn is_loop(line: &str) -> bool {
-        info().is_loop(&lines([line.as_bytes()]))
+        info().is_loop(&of_lines([line.as_bytes()]))
     }
 
     #[test]
@@ -124,10 +130,26 @@ mod tests {
     }
 
     #[test]
-    fn its_length_is_that_of_all_lines() {
+    fn its_length_is_that_of_all_of_lines() {
         assert_eq!(length_of_cdn_loop(&HeaderMap::new()), 0);
-        let three = lines([&b"edge"[..], b"", b"a; b=c, d"]);
+        let three = of_lines([&b"edge"[..], b"", b"a; b=c, d"]);
         assert_eq!(length_of_cdn_loop(&three), 13);
+    }
+
+    #[test]
+    fn each_proxy_is_a_hop_on_whatever_line() {
+        assert_eq!(hops(&HeaderMap::new()), 0);
+        for (expected, field) in [
+            (1, &[&b"a"[..]][..]),
+            (3, &[b"a", b"b; c=d", b""]),
+            (3, &[b"a, b; c=d,"]),
+            (4, &[b"a,b", b"c,d"]),
+        ] {
+            let mut headers = of_lines(field.iter().copied());
+            assert_eq!(hops(&headers), expected);
+            headers.append(CDN_LOOP, info().member().clone());
+            assert_eq!(hops(&headers), expected + 1);
+        }
     }
 
     #[test]
@@ -154,8 +176,8 @@ mod tests {
                 .chain(behind)
                 .collect();
             let headers = match one_line {
-                true => lines([all.join(", ").as_bytes()]),
-                false => lines(all.iter().map(String::as_bytes)),
+                true => of_lines([all.join(", ").as_bytes()]),
+                false => of_lines(all.iter().map(String::as_bytes)),
             };
             prop_assert!(info().is_loop(&headers));
         }

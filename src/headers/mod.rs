@@ -14,7 +14,7 @@ mod request;
 mod targeted;
 
 pub use cache_control::{DeltaSeconds, Qualified, RequestDirectives, ResponseDirectives};
-pub(crate) use cdn_loop::{CDN_LOOP, CdnInfo, length_of_cdn_loop};
+pub(crate) use cdn_loop::{CDN_LOOP, CdnInfo, hops, length_of_cdn_loop};
 pub use date::{date_of, http_date, parse_http_date};
 pub use fields::{
     APPENDED_SLOTS, CACHE_STATUS, X_CACHE, content_length, content_range, merge_not_modified,
