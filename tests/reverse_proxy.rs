@@ -39,9 +39,13 @@ impl Proxy {
 
     /// Status and body, and how long it took.
     async fn get(&self, path: &str) -> (u16, String, Duration) {
+        self.get_of("www.example.com", path).await
+    }
+
+    async fn get_of(&self, host: &str, path: &str) -> (u16, String, Duration) {
         let client = Client::builder(TokioExecutor::new()).build_http();
         let request = Request::get(format!("http://{}{path}", self.0.address))
-            .header("host", "www.example.com")
+            .header("host", host)
             .header("x-forwarded-for", "192.0.2.1")
             .body(Empty::<Bytes>::new())
             .unwrap();
@@ -309,4 +313,37 @@ async fn a_ring_of_two_ends_with_a_508() {
         let (out, back) = (by_first.heads().len(), by_second.heads().len());
         assert!((1..=20).contains(&out) && back <= out, "{out} {back}");
     }
+}
+
+#[tokio::test]
+async fn a_ring_of_two_with_viewers_at_both_ends_at_once() {
+    let ((tell_first, to_first), (tell_second, to_second)) = (
+        tokio::sync::watch::channel(None),
+        tokio::sync::watch::channel(None),
+    );
+    let ((first_asks, by_first), (second_asks, by_second)) =
+        (counted(to_second).await, counted(to_first).await);
+    let first = Proxy::start(&format!("--origin http://{first_asks}")).await;
+    let second = Proxy::start(&format!("--origin http://{second_asks}")).await;
+    // Each viewer asks for what the other proxy asks for, too: by the host that it puts in.
+    let (of_first, of_second) = (second_asks.to_string(), first_asks.to_string());
+    let asked = (0..40).map(|viewer| match viewer % 2 {
+        0 => first.get_of(&of_first, "/a"),
+        _ => second.get_of(&of_second, "/a"),
+    });
+    let answered = futures_util::future::join_all(asked);
+    let opened = async {
+        // Both have asked before either hears of the other.
+        while by_first.connections() == 0 || by_second.connections() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tell_first.send_replace(Some(first.0.address));
+        tell_second.send_replace(Some(second.0.address));
+    };
+    for (status, body, took) in tokio::join!(answered, opened).0 {
+        assert_eq!((status, body.as_str()), (508, ""));
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+    let passages = by_first.heads().len() + by_second.heads().len();
+    assert!((2..=80).contains(&passages), "{passages}");
 }
