@@ -21,6 +21,8 @@ pub(super) trait Source<B>: Send {
     fn ask(&mut self, block: Block) -> Asking<B>;
     /// Says that blocks of several versions are there.
     fn changed(&mut self);
+    /// Says that something else came in place of a block.
+    fn has_a_gap(&mut self);
 }
 
 /// Some bytes of a body.
@@ -170,12 +172,19 @@ where
         let is_other = match response.status() {
             StatusCode::PARTIAL_CONTENT => {
                 let Some(version) = Version::of(self.block, response.headers()) else {
+                    self.source.has_a_gap();
                     return Err(BodyError::no_block());
                 };
                 !self.version.is(&version)
             }
             StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::RANGE_NOT_SATISFIABLE => true,
-            _ => return Err(BodyError::no_block()),
+            other => {
+                // An error may be over the next time.
+                if other.is_success() || other.is_redirection() {
+                    self.source.has_a_gap();
+                }
+                return Err(BodyError::no_block());
+            }
         };
         if is_other {
             self.source.changed();

@@ -1,19 +1,21 @@
 //! Asks the cache for one block after the other, in a viewer's name.
 
-use super::body::{Asking, Source};
+use super::{
+    body::{Asking, Source},
+    version::Version,
+};
 use crate::{
-    body::ResponseBody,
-    cache::{AskedFor, Cache, CacheCore},
+    cache::{AskedFor, Cache, CacheCore, LookedUp, key_of},
     conditional::remove_conditions,
     error::BoxError,
     key::CacheKey,
     optional_body::OptionalBody,
-    range::Block,
+    range::{Block, Piece},
     store::Store,
 };
 use http::{Request, Response, header, request::Parts};
 use http_body::Body;
-use std::marker::PhantomData;
+use std::{future::Future, marker::PhantomData};
 use tower_service::Service;
 
 pub(super) struct Reader<S, St, ReqBody> {
@@ -28,22 +30,21 @@ pub(super) struct Reader<S, St, ReqBody> {
     body: PhantomData<fn() -> ReqBody>,
 }
 
-impl<S, St: Store, ReqBody> Reader<S, St, ReqBody> {
-    pub(super) fn new(
-        cache: Cache<S, St>,
-        core: CacheCore<St>,
-        viewer: &Parts,
-        key: CacheKey,
-    ) -> Self {
+impl<S, St, ReqBody> Reader<S, St, ReqBody>
+where
+    S: Clone,
+    St: Store,
+{
+    pub(super) fn new(cache: Cache<S, St>, core: CacheCore<St>, viewer: &Parts) -> Self {
         let mut request = viewer.clone();
         remove_conditions(&mut request.headers);
         request.headers.remove(header::RANGE);
         let since = core.epoch();
         Self {
+            key: cache.key(&request),
             cache,
             core,
             request,
-            key,
             since,
             body: PhantomData,
         }
@@ -53,19 +54,61 @@ impl<S, St: Store, ReqBody> Reader<S, St, ReqBody> {
         &self.key
     }
 
-    /// Asks for a block.
-    pub(super) fn call<ResBody>(
-        &mut self,
-        block: Block,
-    ) -> <Cache<S, St> as Service<Request<OptionalBody<ReqBody>>>>::Future
-    where
-        Cache<S, St>:
-            Service<Request<OptionalBody<ReqBody>>, Response = Response<ResponseBody<ResBody>>>,
-    {
-        let mut parts = self.request.clone();
-        parts.extensions.insert(AskedFor(block));
-        self.cache
-            .call(Request::from_parts(parts, OptionalBody::empty()))
+    /// Looks up a piece.
+    pub(super) fn look_up(
+        &self,
+        piece: Piece,
+    ) -> impl Future<Output = LookedUp<S, St, ReqBody>> + use<S, St, ReqBody> {
+        let key = key_of(piece, &self.key);
+        self.cache.look_up(self.request.clone(), key)
+    }
+
+    /// Looks up the viewer's request as one for the whole.
+    pub(super) fn look_up_whole(
+        &self,
+        viewer: Parts,
+    ) -> impl Future<Output = LookedUp<S, St, ReqBody>> + use<S, St, ReqBody> {
+        self.cache.look_up(viewer, self.key.clone())
+    }
+
+    /// The version of a piece that is stored, and of use as it is.
+    async fn stored(&mut self, piece: Piece) -> Option<Version> {
+        let looking = self.look_up(piece);
+        Version::of(piece, looking.await.here()?)
+    }
+
+    /// Whether the first block answers before a piece that isn't stored: it is stored, and says where the last bytes lie, or that
+    /// the object ends before this block; or the last bytes can't be asked for.
+    pub(super) async fn begins_before(&mut self, piece: Piece, first: Piece) -> bool {
+        let first = self.stored(first).await;
+        match piece {
+            Piece::Block(block) => first.is_some_and(|first| first.length() <= block.start()),
+            Piece::Last(_) => first.is_some() || self.has_stored_only(piece),
+        }
+    }
+
+    /// Whether all blocks of a version behind this piece are stored, to this place.
+    pub(super) async fn has_stored(&mut self, version: &Version, piece: Piece, end: u64) -> bool {
+        let Piece::Block(mut block) = piece else {
+            return false;
+        };
+        loop {
+            block = block.next();
+            if block.start() >= end {
+                return true;
+            }
+            let stored = self.stored(block.into()).await;
+            if !stored.is_some_and(|stored| version.is(&stored)) {
+                return false;
+            }
+        }
+    }
+
+    /// Whether it is to have of blocks what is stored, all that it wants or nothing, where it begins with this piece.
+    pub(super) fn has_stored_only(&self, piece: Piece) -> bool {
+        let headers = &self.request.headers;
+        let key = key_of(piece, &self.key);
+        self.cache.has_stored_blocks_only(headers, &self.key, &key)
     }
 }
 
@@ -84,11 +127,18 @@ where
     ResBody::Error: Into<BoxError>,
 {
     fn ask(&mut self, block: Block) -> Asking<ResBody> {
-        let asking = self.call(block);
+        let mut parts = self.request.clone();
+        parts.extensions.insert(AskedFor(block));
+        let request = Request::from_parts(parts, OptionalBody::empty());
+        let asking = self.cache.call(request);
         Box::pin(async { asking.await.ok() })
     }
 
     fn changed(&mut self) {
         self.core.changed(&self.key, self.since);
+    }
+
+    fn has_a_gap(&mut self) {
+        self.core.has_a_gap(&self.key);
     }
 }

@@ -12,9 +12,8 @@ use crate::{
     conditional,
     error::BoxError,
     headers::{content_length, remove_representation_metadata},
-    key::CacheKey,
     optional_body::OptionalBody,
-    range::{self, Block, RangeRules, Selected},
+    range::{self, Block, Piece, RangeRules, Selected},
     ready::CallWhenReady,
     store::{MemoryStore, Store},
 };
@@ -107,15 +106,13 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let key = self.cache.key_for_blocks(&parts, &body);
-        let begin = Block::to_begin_with(&parts.headers, self.size);
-        match (key, begin) {
-            (Some(key), Some(begin)) => {
-                let blocks = self.clone();
-                let assembling = blocks.assemble(parts, body, key, begin);
+        let begin = Piece::to_begin_with(&parts.headers, self.size);
+        match begin.filter(|_| self.cache.may_cut(&parts, &body)) {
+            Some(begin) => {
+                let assembling = self.clone().assemble(parts, begin);
                 BlocksFuture::blocks(Box::pin(assembling))
             }
-            _ => {
+            None => {
                 let request = Request::from_parts(parts, OptionalBody::new(body));
                 BlocksFuture::whole(self.cache.call(request))
             }
@@ -123,13 +120,11 @@ where
     }
 }
 
-impl<S, St: Store> Blocks<S, St> {
+impl<S: Clone, St: Store> Blocks<S, St> {
     async fn assemble<ReqBody, ResBody>(
-        mut self,
+        self,
         viewer: Parts,
-        body: ReqBody,
-        key: CacheKey,
-        begin: Block,
+        begin: Piece,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error>
     where
         S: Service<Request<OptionalBody<ReqBody>>, Response = Response<ResBody>>
@@ -144,17 +139,41 @@ impl<S, St: Store> Blocks<S, St> {
         ResBody::Error: Into<BoxError>,
     {
         let rules = self.cache.range_rules();
-        let mut reader = Reader::new(self.cache.clone(), self.core.clone(), &viewer, key);
-        let mut block = begin;
+        let mut reader = Reader::new(self.cache.clone(), self.core.clone(), &viewer);
+        let zero = Piece::Block(Block::new(self.size, 0));
+        let mut piece = begin;
         for _ in 0..MAX_BEGINNINGS {
-            let asking = reader.call(block);
-            let response = asking.await?;
+            let looking = reader.look_up(piece);
+            let looked = looking.await;
+            if !looked.is_here() {
+                if piece != zero && reader.begins_before(piece, zero).await {
+                    piece = zero;
+                    continue;
+                }
+                let looking = reader.look_up_whole(viewer.clone());
+                let whole = looking.await;
+                let (stale, stale_whole) = (looked.confirmable_from(), whole.confirmable_from());
+                let is_whole = whole.is_here()
+                    || stale_whole > stale
+                    || (stale.is_none() && reader.has_stored_only(piece));
+                if is_whole {
+                    return whole.answer().await;
+                }
+            }
+            let response = looked.answer().await?;
             let now = self.core.now();
             match response.status() {
                 StatusCode::PARTIAL_CONTENT => {
-                    let Some(version) = Version::of(block, response.headers()) else {
-                        self.core.can_not_be_cut(reader.key());
-                        break;
+                    let version = match (Version::of(piece, response.headers()), piece) {
+                        (Some(version), _) => version,
+                        (None, Piece::Last(_)) => {
+                            piece = zero;
+                            continue;
+                        }
+                        (None, Piece::Block(_)) => {
+                            self.core.can_not_be_cut(reader.key());
+                            break;
+                        }
                     };
                     let length = version.length();
                     let response = as_whole(response, length);
@@ -163,34 +182,53 @@ impl<S, St: Store> Blocks<S, St> {
                         return Ok(not_modified(response));
                     }
                     let selected = range::select(&viewer.headers, stored, length, rules);
-                    let start = match &selected {
-                        Selected::Part(part) => part.start,
-                        _ => 0,
+                    let wanted = match &selected {
+                        Selected::Part(part) => part.clone(),
+                        Selected::Unsatisfiable => 0..0,
+                        Selected::Whole | Selected::Parts(_) => 0..length,
                     };
-                    let first = Block::holding(self.size, start);
-                    if first == block || selected == Selected::Unsatisfiable {
-                        return Ok(answer(response, selected, length, |body, bytes| {
-                            let source = Box::new(reader);
-                            let blocks = BlocksBody::new(source, version, block, body, bytes);
-                            StoredBody::boxed(blocks)
-                        }));
+                    let own = piece.bytes(length);
+                    if !wanted.is_empty() && !own.contains(&wanted.start) {
+                        piece = Block::holding(self.size, wanted.start).into();
+                        continue;
                     }
-                    block = first;
+                    if wanted.end > own.end
+                        && reader.has_stored_only(piece)
+                        && !reader.has_stored(&version, piece, wanted.end).await
+                    {
+                        break;
+                    }
+                    return Ok(answer(
+                        response,
+                        selected,
+                        length,
+                        |body, bytes| match piece {
+                            Piece::Block(block) => {
+                                let source = Box::new(reader);
+                                let blocks = BlocksBody::new(source, version, block, body, bytes);
+                                StoredBody::boxed(blocks)
+                            }
+                            Piece::Last(_) => StoredBody::boxed(Slice::new(body, own.start, bytes)),
+                        },
+                    ));
                 }
                 StatusCode::OK => return Ok(cut_from_whole(response, &viewer.headers, rules, now)),
-                StatusCode::RANGE_NOT_SATISFIABLE if block.number() == 0 => {
+                StatusCode::RANGE_NOT_SATISFIABLE if piece == zero => {
                     self.core.can_not_be_cut(reader.key());
                     break;
                 }
-                // The conditions come first (RFC 9110 section 13.2.2): they are answered by the first block.
-                StatusCode::RANGE_NOT_SATISFIABLE if has_conditions(&viewer.headers) => {
-                    block = Block::new(self.size, 0);
+                // The conditions come first (RFC 9110 section 13.2.2): they are answered by the first block. It says, too, whether there
+                // are any last bytes.
+                StatusCode::RANGE_NOT_SATISFIABLE
+                    if has_conditions(&viewer.headers) || matches!(piece, Piece::Last(_)) =>
+                {
+                    piece = zero;
                 }
                 _ => return Ok(response),
             }
         }
-        let request = Request::from_parts(viewer, OptionalBody::new(body));
-        self.cache.call(request).await
+        let looking = reader.look_up_whole(viewer);
+        looking.await.answer().await
     }
 }
 

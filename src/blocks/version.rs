@@ -2,7 +2,7 @@
 
 use crate::{
     conditional::same_strong_validator,
-    range::{Block, is_of_one_version},
+    range::{Piece, is_of_one_version},
 };
 use http::{HeaderMap, header};
 
@@ -14,9 +14,9 @@ pub(super) struct Version {
 }
 
 impl Version {
-    /// The version of a 206 to a request for this block. `None` where it isn't that block, or can't be told from other versions.
-    pub(super) fn of(block: Block, response: &HeaderMap) -> Option<Self> {
-        let length = block.length_of_whole(response)?;
+    /// The version of a 206 to a request for this piece. `None` where it isn't that, or can't be told from other versions.
+    pub(super) fn of(piece: impl Into<Piece>, response: &HeaderMap) -> Option<Self> {
+        let length = piece.into().length_of_whole(response)?;
         if !is_of_one_version(response) {
             return None;
         }
@@ -43,6 +43,7 @@ impl Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::range::Block;
     use std::num::NonZeroU64;
 
     fn block(number: u64) -> Block {

@@ -99,6 +99,16 @@ impl<St: Store> Asked<St> {
         }
     }
 
+    /// Whether what was found is an answer [`at_hand`](Self::at_hand).
+    pub(super) fn is_at_hand(&self, found: &Found) -> bool {
+        match found {
+            Found::Usable(_) => true,
+            Found::Refresh(..) => self.settings.policy.freshness().may_lead(&self.facts),
+            Found::Validate(object, _, _) => self.is_failing() && self.may_stand_in(object),
+            Found::Nothing(_) => false,
+        }
+    }
+
     /// Whether a stale object may be used in place of an answer that doesn't come.
     pub(super) fn may_stand_in(&self, object: &Object) -> bool {
         let now = self.core.shared().clock.now();

@@ -6,13 +6,15 @@
 use super::{
     Cache, CacheCore,
     core::Shared,
+    marks::UNCACHEABLE,
     respond::range_rules,
     storing::{Accepted, Storing},
 };
 use crate::{
     freshness::Refusal,
+    headers::RequestFacts,
     key::CacheKey,
-    range::{Block, RangeRules, is_of_one_version},
+    range::{Block, Piece, RangeRules, is_of_one_version},
     store::Store,
 };
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
@@ -20,7 +22,7 @@ use http_body::Body;
 use sha2::{Digest, Sha256};
 use std::{fmt::Write, num::NonZeroU64};
 
-/// How long a key is remembered as one that is fetched whole, in milliseconds.
+/// How long is remembered what the requests for an object came to, in milliseconds.
 const WHOLE: u64 = 600_000;
 /// How soon, in milliseconds, an object that changed may change again before it is fetched whole: parts of it would hardly
 /// ever fit together.
@@ -40,16 +42,27 @@ impl AskedFor {
     }
 }
 
-/// The block that a key names.
-pub(super) fn block_of(key: &CacheKey) -> Option<Block> {
+/// The key of a piece of what another names.
+pub(crate) fn key_of(piece: Piece, whole: &CacheKey) -> CacheKey {
+    match piece {
+        Piece::Block(block) => whole.of_block(block.size().get(), block.number()),
+        Piece::Last(count) => whole.of_block(0, count.get()),
+    }
+}
+
+/// The piece that a key names.
+fn piece_of(key: &CacheKey) -> Option<Piece> {
     let (size, number) = key.block()?;
-    Some(Block::new(NonZeroU64::new(size)?, number))
+    match NonZeroU64::new(size) {
+        Some(size) => Some(Block::new(size, number).into()),
+        None => NonZeroU64::new(number).map(Piece::Last),
+    }
 }
 
 /// Asks the inner service for the block that a key names, and nothing else.
 pub(super) fn ask_for_block(key: &CacheKey, request: &mut HeaderMap) {
-    if let Some(block) = block_of(key) {
-        request.insert(header::RANGE, block.range_header());
+    if let Some(piece) = piece_of(key) {
+        request.insert(header::RANGE, piece.range_header());
     }
 }
 
@@ -75,6 +88,11 @@ impl<St> Shared<St> {
         self.whole.mark(whole, self.clock.now(), WHOLE);
     }
 
+    /// Remembers for a while that no request is to begin with the piece that a key names.
+    fn not_to_begin_with(&self, piece: &CacheKey) {
+        self.whole.mark(piece, self.clock.now(), UNCACHEABLE);
+    }
+
     /// Whether the origin of what a key names is known to ignore ranges.
     pub(super) fn ignores_ranges(&self, key: &CacheKey) -> bool {
         self.rangeless.is_marked(key, self.clock.now())
@@ -90,14 +108,20 @@ impl<St: Store> Storing<St> {
         }
     }
 
-    /// A 200 in place of a block is the whole, and is stored and told of as that. Its origin ignores ranges.
+    /// A 200 in place of a block is the whole, and is stored and told of as that. Its origin ignores ranges; or, where it was asked
+    /// for the last bytes, such ranges.
     pub(super) fn came(&mut self, status: StatusCode) {
         if status == StatusCode::OK
             && let Some(whole) = self.key().without_block()
         {
             let shared = self.shared();
-            shared.rangeless.mark(&whole, shared.clock.now(), WHOLE);
-            shared.fetch_whole(&whole);
+            match piece_of(self.key()) {
+                Some(Piece::Last(_)) => shared.not_to_begin_with(self.key()),
+                _ => {
+                    shared.rangeless.mark(&whole, shared.clock.now(), WHOLE);
+                    shared.fetch_whole(&whole);
+                }
+            }
             self.rename(whole);
         }
     }
@@ -109,21 +133,19 @@ impl<St: Store> Storing<St> {
         response: &mut HeaderMap,
         judged: Result<Accepted, Refusal>,
     ) -> Result<Accepted, Refusal> {
-        let block = match block_of(self.key()) {
-            Some(block) if status == StatusCode::PARTIAL_CONTENT => block,
+        let piece = match piece_of(self.key()) {
+            Some(piece) if status == StatusCode::PARTIAL_CONTENT => piece,
             _ => return judged,
         };
         let accepted = judged?;
-        match block.length_of_whole(response) {
+        match piece.length_of_whole(response) {
             Some(length) if is_of_one_version(response) => {
-                let bytes = block.bytes(length);
+                let bytes = piece.bytes(length);
                 response.insert(header::CONTENT_LENGTH, (bytes.end - bytes.start).into());
                 Ok(accepted)
             }
             _ => {
-                if let Some(whole) = self.key().without_block() {
-                    self.shared().fetch_whole(&whole);
-                }
+                self.is_not(piece);
                 // What may be shared tells it to all who wait.
                 Err(match accepted.usable {
                     true => Refusal::Block,
@@ -133,30 +155,62 @@ impl<St: Store> Storing<St> {
         }
     }
 
-    /// Remembers that answers for the key aren't stored: then there are no blocks to be kept, either.
+    /// What came isn't the piece that was asked for.
+    fn is_not(&self, piece: Piece) {
+        match (piece, self.key().without_block()) {
+            (Piece::Block(_), Some(whole)) => self.shared().fetch_whole(&whole),
+            _ => self.shared().not_to_begin_with(self.key()),
+        }
+    }
+
+    /// Remembers that answers for the key aren't stored. Of a block that says nothing of others, which may be stored.
     pub(super) fn mark_uncacheable(&self) {
         self.shared().mark_uncacheable(self.key());
-        if let Some(whole) = self.key().without_block() {
-            self.shared().fetch_whole(&whole);
+        if self.key().block().is_some() {
+            self.shared().not_to_begin_with(self.key());
         }
+    }
+
+    /// Remembers that an answer may be stored, whatever credentials its request has.
+    pub(super) fn is_lifted(&self) {
+        let shared = self.shared();
+        let whole = self.key().without_block();
+        let key = whole.as_ref().unwrap_or(self.key());
+        shared.lifted.mark(key, shared.clock.now(), WHOLE);
     }
 }
 
 /// For those who put blocks together.
 impl<S, St: Store> Cache<S, St> {
-    /// The key of what a request is for, where that may be fetched in blocks.
-    pub(crate) fn key_for_blocks<B: Body>(&self, parts: &Parts, body: &B) -> Option<CacheKey> {
+    /// Whether what a request is for may be put together from blocks.
+    pub(crate) fn may_cut<B: Body>(&self, parts: &Parts, body: &B) -> bool {
+        parts.method == Method::GET
+            && !self.settings().policy.freshness().is_disabled()
+            && !self.passes_through(parts, body)
+    }
+
+    /// The key of what a request is for.
+    pub(crate) fn key(&self, parts: &Parts) -> CacheKey {
+        let key_policy = self.settings().policy.key_policy();
+        key_policy.key(&self.core().shared().namespace, parts)
+    }
+
+    /// Whether a request is to have of blocks what is stored, all of it or nothing, and none asked for: where its answer may well
+    /// be its own only, and where it is known that this piece can't be had, or none.
+    pub(crate) fn has_stored_blocks_only(
+        &self,
+        request: &HeaderMap,
+        whole: &CacheKey,
+        piece: &CacheKey,
+    ) -> bool {
         let shared = self.core().shared();
-        let policy = &self.settings().policy;
-        let passes = parts.method != Method::GET
-            || policy.freshness().is_disabled()
-            || self.passes_through(parts, body);
-        if passes {
-            return None;
-        }
-        let key = policy.key_policy().key(&shared.namespace, parts);
-        let is_whole = shared.whole.is_marked(&key, shared.clock.now());
-        (!is_whole).then_some(key)
+        let (policy, now) = (self.settings().policy.freshness(), shared.clock.now());
+        let facts = RequestFacts::of(request);
+        policy.asks_only_if_cached(&facts)
+            || policy.asks_not_to_store(&facts)
+            || (!policy.may_lead(&facts) && !shared.lifted.is_marked(whole, now))
+            || shared.whole.is_marked(whole, now)
+            || shared.whole.is_marked(piece, now)
     }
 
     /// The rules for ranges.
@@ -180,6 +234,14 @@ impl<St: Store> CacheCore<St> {
     pub(crate) fn can_not_be_cut(&self, whole: &CacheKey) {
         tracing::debug!(key = %whole, "fetched whole from now on, not in blocks");
         self.shared().fetch_whole(whole);
+    }
+
+    /// Remembers for a while that what a key names can't be fetched in blocks: one of them is none.
+    pub(crate) fn has_a_gap(&self, whole: &CacheKey) {
+        let shared = self.shared();
+        if !shared.whole.is_marked(whole, shared.clock.now()) {
+            shared.not_to_begin_with(whole);
+        }
     }
 
     /// What a key names has changed: no block of it that was asked for before now is used any more. Nothing, where that has

@@ -15,7 +15,8 @@ use crate::{
 };
 use std::{fmt, sync::Arc, time::Duration};
 
-/// How many objects are remembered that can't be fetched in blocks: large ones, which are few.
+/// How many objects are remembered by what their requests in blocks came to. Of one that is forgotten a block is asked for once
+/// more, if nothing of it is stored.
 const OBJECTS: usize = 4096;
 
 /// The state of a cache: store, namespace, flights, marks, invalidations, limits and clock.
@@ -55,8 +56,10 @@ pub(super) struct Shared<St> {
     pub(super) flights: Arc<Coalescer<FlightKey, Outcome>>,
     /// Keys whose responses are known not to be stored.
     pub(super) uncacheable: Marks,
-    /// Keys of what is fetched whole, not in blocks.
+    /// Keys of what is fetched whole, not in blocks; of a block, where a request would begin with it.
     pub(super) whole: Marks,
+    /// Keys whose responses may be stored though their requests have credentials.
+    pub(super) lifted: Marks,
     /// Keys whose origin answered with a 200 in place of a block.
     pub(super) rangeless: Marks,
     /// Keys of what changed while its blocks were read.
@@ -288,6 +291,7 @@ impl<St: Store> CacheCoreBuilder<St> {
             flights: Coalescer::new(self.max_fetches),
             uncacheable: Marks::new(),
             whole: Marks::of(OBJECTS),
+            lifted: Marks::of(OBJECTS),
             rangeless: Marks::of(OBJECTS),
             changing: Marks::of(OBJECTS),
             failing: Marks::new(),

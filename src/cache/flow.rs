@@ -384,6 +384,10 @@ where
             }
             Ok(_) => {}
         }
+        let is_accepted = tee.is_some() || (judged.is_ok() && !is_part);
+        if is_accepted && !settings.policy.freshness().may_lead(&facts) {
+            storing.is_lifted();
+        }
         status.stored = tee.is_some();
         if status.stored && status.detail == Some(Detail::Uncacheable) {
             status.detail = None;

@@ -90,6 +90,7 @@ mod flow;
 mod future;
 mod index;
 mod layer;
+mod looked_up;
 mod lookup;
 mod marks;
 mod nested;
@@ -109,5 +110,6 @@ pub use future::CacheFuture;
 pub use layer::CacheLayer;
 pub use service::Cache;
 
-pub(crate) use block::AskedFor;
+pub(crate) use block::{AskedFor, key_of};
+pub(crate) use looked_up::LookedUp;
 pub(crate) use respond::cut;

@@ -52,7 +52,7 @@ impl<S, St> Cache<S, St> {
         &self.core
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
 
@@ -188,7 +188,7 @@ where
 }
 
 /// Who answers must see the host that the answer is stored under, or invalidates: of a `POST`, too.
-fn correct_host(parts: &mut Parts) {
+pub(super) fn correct_host(parts: &mut Parts) {
     if let Some(host) = corrected_host(&parts.uri, &parts.headers) {
         parts.headers.insert(header::HOST, host);
     }

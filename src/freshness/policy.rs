@@ -154,6 +154,11 @@ impl FreshnessPolicy {
         }
     }
 
+    /// Whether a request forbids that its answer is stored, and that counts.
+    pub(crate) fn asks_not_to_store(&self, request: &RequestFacts) -> bool {
+        self.request_directives && request.directives.no_store
+    }
+
     /// Whether a request asks for an answer from the origin, and that counts.
     pub(crate) fn asks_to_reload(&self, request: &RequestFacts) -> bool {
         self.request_directives && request.asks_to_reload()

@@ -68,7 +68,7 @@ impl CacheKey {
 
 /// Blocks of what a key names, as things of their own.
 impl CacheKey {
-    /// The key of one block of what this names.
+    /// The key of one block of what this names; with a size of 0, of so many of its last bytes.
     pub(crate) fn of_block(&self, size: u64, number: u64) -> Self {
         let mut key = self.clone();
         let value = [size.to_be_bytes(), number.to_be_bytes()].concat();
@@ -150,7 +150,10 @@ impl fmt::Display for CacheKey {
                 Part::HEADER if !is_printed(value) => write_secret(f, value, b':')?,
                 Part::BLOCK => {
                     let (size, number) = read_block(value).unwrap_or_default();
-                    write!(f, "{number}/{size}")?;
+                    match size {
+                        0 => write!(f, "-{number}")?,
+                        size => write!(f, "{number}/{size}")?,
+                    }
                 }
                 _ => write!(f, "{}", value.escape_ascii())?,
             }

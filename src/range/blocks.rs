@@ -116,10 +116,65 @@ impl Block {
     /// but at the end; with a `Content-Length` that agrees, if there is one.
     #[must_use]
     pub fn length_of_whole(&self, response: &HeaderMap) -> Option<u64> {
+        Piece::from(*self).length_of_whole(response)
+    }
+}
+
+/// What is asked for of a representation at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    Block(Block),
+    /// So many of its last bytes, while it isn't known how long it is.
+    Last(NonZeroU64),
+}
+
+impl Piece {
+    /// The piece to begin with, as [`Block::to_begin_with`]; but the last bytes are asked for as such. Where they are more than a
+    /// block, the very last will do, which tells where the others lie.
+    pub(crate) fn to_begin_with(request: &HeaderMap, size: NonZeroU64) -> Option<Self> {
+        let begin = Block::to_begin_with(request, size)?;
+        let specs = request
+            .get(header::RANGE)
+            .and_then(|line| parse(line.as_bytes()));
+        Some(match specs.as_deref() {
+            Some([Spec::Suffix(count)]) => {
+                let count = NonZeroU64::new(*count).filter(|count| *count <= size);
+                Self::Last(count.unwrap_or(NonZeroU64::MIN))
+            }
+            _ => Self::Block(begin),
+        })
+    }
+
+    /// Its bytes, of a representation of so many.
+    pub(crate) fn bytes(self, length: u64) -> Range<u64> {
+        match self {
+            Self::Block(block) => block.bytes(length),
+            Self::Last(count) => length.saturating_sub(count.get())..length,
+        }
+    }
+
+    /// The `Range` that asks for it.
+    pub(crate) fn range_header(self) -> HeaderValue {
+        match self {
+            Self::Block(block) => block.range_header(),
+            // Digits, a dash and the unit make a value.
+            Self::Last(count) => HeaderValue::from_str(&format!("bytes=-{count}"))
+                .unwrap_or(HeaderValue::from_static("bytes=-1")),
+        }
+    }
+
+    /// The length of the whole, where a 206 with these fields is exactly this: as [`Block::length_of_whole`].
+    pub(crate) fn length_of_whole(self, response: &HeaderMap) -> Option<u64> {
         let (bytes, length) = content_range(response)?;
         let announced = response.contains_key(header::CONTENT_LENGTH);
         let agrees = !announced || content_length(response) == Some(bytes.end - bytes.start);
         (agrees && bytes == self.bytes(length)).then_some(length)
+    }
+}
+
+impl From<Block> for Piece {
+    fn from(block: Block) -> Self {
+        Self::Block(block)
     }
 }
 

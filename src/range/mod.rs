@@ -14,7 +14,7 @@ mod if_range;
 mod multipart;
 
 pub use blocks::Block;
-pub(crate) use blocks::is_of_one_version;
+pub(crate) use blocks::{Piece, is_of_one_version};
 pub use multipart::Multipart;
 pub(crate) use multipart::content_range;
 

@@ -60,20 +60,6 @@ async fn the_whole_is_put_together_and_stored_block_by_block() {
 }
 
 #[tokio::test]
-async fn the_last_bytes_of_an_unknown_length_cost_the_first_block_too() {
-    let setup = setup();
-    setup
-        .range("bytes=-50")
-        .await
-        .assert_part(1, LENGTH - 50..LENGTH, LENGTH);
-    assert_eq!(setup.origin.ranges(), [block(0), block(10)]);
-    setup
-        .range("bytes=-999999")
-        .await
-        .assert_part(1, 0..LENGTH, LENGTH);
-}
-
-#[tokio::test]
 async fn a_range_behind_the_end_is_answered_by_the_origin() {
     let setup = setup();
     let beyond = format!("bytes={LENGTH}-");
@@ -285,21 +271,6 @@ async fn cloudfront_profiles_go_in_blocks_too() {
         .await
         .assert_part(1, 4000..5001, LENGTH);
     assert_eq!(disabled.origin.ranges(), ["bytes=4000-5000"]);
-}
-
-#[tokio::test]
-async fn what_one_viewer_may_have_is_not_stored() {
-    let setup = setup();
-    setup.origin.field("cache-control", "max-age=60");
-    for _ in 0..2 {
-        let answer = setup
-            .ask(asking(&[("cookie", "a=b"), ("range", "bytes=0-5000")]))
-            .await;
-        answer.assert_part(1, 0..5001, LENGTH);
-        assert!(!answer.cache.is_hit() && !answer.cache.is_stored());
-    }
-    assert_eq!(setup.origin.ranges().len(), 4);
-    assert_eq!(setup.core.store().usage().entries, 0);
 }
 
 #[tokio::test]

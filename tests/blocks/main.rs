@@ -15,6 +15,7 @@ mod origin;
 mod play;
 mod property;
 mod shield;
+mod stored;
 #[path = "../support/mod.rs"]
 mod support;
 mod versions;

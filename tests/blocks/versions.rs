@@ -120,9 +120,14 @@ async fn what_changes_again_at_once_is_fetched_whole() {
     setup.origin.forget();
     setup.whole().await.assert_whole(3, LENGTH);
     assert_eq!(setup.origin.ranges(), ["all"]);
+    // It stays whole as long as it is stored, and is cut again once it is forgotten why not.
     setup.clock.advance(Duration::from_secs(601));
     setup.whole().await.assert_whole(3, LENGTH);
-    assert_eq!(setup.origin.asked().len(), 12);
+    assert_eq!(setup.origin.asked().len(), 2);
+    let everything = Invalidation::everything();
+    setup.core.invalidator().issue(&everything);
+    setup.whole().await.assert_whole(3, LENGTH);
+    assert_eq!(setup.origin.asked().len(), 13);
 }
 
 #[tokio::test]

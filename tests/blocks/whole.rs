@@ -1,7 +1,7 @@
 //! Origins and objects that don't go in blocks: they are fetched whole, and remembered as such.
 
 use super::origin::*;
-use frontage::{CachePolicy, status::Detail};
+use frontage::{CachePolicy, invalidation::Invalidation, status::Detail};
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -37,11 +37,19 @@ async fn an_origin_that_ignores_ranges_is_served_whole_and_remembered() {
     setup.range("bytes=0-9").await.assert_part(3, 0..10, LENGTH);
     assert_eq!(setup.origin.ranges()[1..], ["all", "all"]);
 
-    // In the end, it may have learned it.
+    // In the end, it may have learned it: what is stored as a whole stays that as long as it is confirmed.
     setup.clock.advance(MEMORY);
     setup.origin.ignore_ranges(false);
     setup.range("bytes=0-9").await.assert_part(3, 0..10, LENGTH);
-    assert_eq!(setup.origin.ranges()[3..], [block(0)]);
+    setup.clock.advance(MEMORY);
+    setup.origin.change(4, LENGTH);
+    setup.range("bytes=0-9").await.assert_part(4, 0..10, LENGTH);
+    setup
+        .range("bytes=5000-5009")
+        .await
+        .assert_part(4, 5000..5010, LENGTH);
+    let asked = ["bytes=0-9", "bytes=0-9", &block(1)];
+    assert_eq!(setup.origin.ranges()[3..], asked);
 }
 
 #[tokio::test]
@@ -92,6 +100,7 @@ async fn what_can_not_be_told_from_other_versions_is_not_cut() {
             .assert_part(1, LENGTH - 9..LENGTH, LENGTH);
         assert_eq!(setup.origin.asked().len(), 2);
         setup.clock.advance(MEMORY);
+        setup.core.invalidator().issue(&Invalidation::everything());
         setup.origin.field("etag", "\"v1\"");
         setup.range("bytes=0-1").await.assert_part(1, 0..2, LENGTH);
         assert_eq!(setup.origin.ranges()[2..], [block(0)]);
@@ -156,6 +165,7 @@ async fn what_is_never_stored_is_fetched_as_if_there_were_no_blocks() {
     setup.origin.field("cache-control", "no-store");
     let first = setup.whole().await;
     first.assert_whole(1, LENGTH);
+    assert_eq!(setup.origin.ranges(), [&block(0)[..], "all"]);
     assert!(matches!(first.cache.detail(), Some(Detail::NotStored(_))));
     setup.origin.forget();
     setup.whole().await.assert_whole(1, LENGTH);
@@ -163,7 +173,13 @@ async fn what_is_never_stored_is_fetched_as_if_there_were_no_blocks() {
         .range("bytes=5000-5009")
         .await
         .assert_part(1, 5000..5010, LENGTH);
-    assert_eq!(setup.origin.ranges(), ["all", "bytes=5000-5009"]);
+    // That the first block isn't stored says nothing of the second.
+    setup
+        .range("bytes=5000-5009")
+        .await
+        .assert_part(1, 5000..5010, LENGTH);
+    let asked = ["all", &block(1), "bytes=5000-5009"];
+    assert_eq!(setup.origin.ranges(), asked);
 }
 
 #[tokio::test]
