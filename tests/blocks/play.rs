@@ -115,15 +115,35 @@ enum Mode {
     IgnoresRanges,
     Fails,
     Misplaces,
+    /// It says that its answer isn't to be stored.
+    SetsCookie,
 }
 
-fn answer(parts: &Parts, version: u64, mode: Mode) -> (Response<()>, Range<u64>) {
+/// What a request asks of caches; most ask nothing.
+const ASKED_OF_CACHES: [Option<(&str, &str)>; 8] = [
+    None,
+    None,
+    None,
+    None,
+    Some(("cookie", "a=b")),
+    Some(("cache-control", "no-store")),
+    Some(("cache-control", "only-if-cached")),
+    Some(("cache-control", "no-cache")),
+];
+
+fn answer(parts: &Parts, version: u64, mode: Mode, lifted: bool) -> (Response<()>, Range<u64>) {
     let length = length(version);
     let etag = format!("\"v{version}\"");
     let field = |name: &str| Some(parts.headers.get(name)?.to_str().unwrap().to_owned());
     let mut response = Response::builder()
         .header("etag", &etag)
-        .header("cache-control", "public, max-age=60, stale-if-error=30")
+        .header(
+            "cache-control",
+            match lifted {
+                true => "public, max-age=60, stale-if-error=30",
+                false => "max-age=60, stale-if-error=30",
+            },
+        )
         .header("cache-tag", "t")
         .body(())
         .unwrap();
@@ -131,6 +151,10 @@ fn answer(parts: &Parts, version: u64, mode: Mode) -> (Response<()>, Range<u64>)
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response.headers_mut().clear();
         return (response, 0..0);
+    }
+    if mode == Mode::SetsCookie {
+        let cookie = http::HeaderValue::from_static("a=b");
+        response.headers_mut().insert("set-cookie", cookie);
     }
     if field("if-none-match") == Some(etag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -288,6 +312,10 @@ struct Play {
     clock: ManualClock,
     origin: Origin,
     version: u64,
+    /// The origin ignores ranges for a while.
+    rangeless: bool,
+    /// It says that all may have what it sends.
+    lifted: bool,
     bodies: Vec<Arc<Mutex<Sent>>>,
     viewers: Vec<Viewer>,
 }
@@ -311,6 +339,8 @@ pub(crate) async fn play(
         clock,
         origin,
         version: 0,
+        rangeless: false,
+        lifted: true,
         bodies: Vec::new(),
         viewers: Vec::new(),
     };
@@ -323,7 +353,7 @@ pub(crate) async fn play(
     // It can be had: after an abort at the latest.
     for attempt in 0.. {
         play.viewers.clear();
-        play.open("/a", None, None);
+        play.open("/a", None, None, None);
         play.drain().await?;
         match play.viewers[0] {
             Viewer::Done { whole: true } => return Ok(()),
@@ -342,8 +372,17 @@ async fn settle() {
 }
 
 impl Play {
-    fn open(&mut self, path: &str, range: Option<&str>, if_range: Option<u64>) {
+    fn open(
+        &mut self,
+        path: &str,
+        range: Option<&str>,
+        if_range: Option<u64>,
+        of_caches: Option<(&str, &str)>,
+    ) {
         let mut request = Request::get(path);
+        if let Some((name, value)) = of_caches {
+            request = request.header(name, value);
+        }
         if let Some(range) = range {
             request = request.header("range", range);
         }
@@ -358,7 +397,7 @@ impl Play {
     /// One step, by its three bytes.
     fn step(&mut self, [kind, a, b]: [u8; STEP]) -> Result<String, String> {
         let (a_place, b_place) = (usize::from(a), u64::from(b));
-        let what = match kind % 11 {
+        let what = match kind % 12 {
             0 | 1 => {
                 if self.viewers.len() >= VIEWERS {
                     self.viewers.remove(0);
@@ -373,8 +412,9 @@ impl Play {
                     _ => Some(format!("bytes=-{}", from)),
                 };
                 let if_range = (a & 0x80 != 0).then_some(self.version);
-                self.open(path, range.as_deref(), if_range);
-                format!("open {path} {range:?} {if_range:?}")
+                let of_caches = ASKED_OF_CACHES[usize::from(kind / 12) % 8];
+                self.open(path, range.as_deref(), if_range, of_caches);
+                format!("open {path} {range:?} {if_range:?} {of_caches:?}")
             }
             2 | 3 => {
                 let at = a_place % self.viewers.len().max(1);
@@ -385,7 +425,8 @@ impl Play {
             }
             4 | 5 => {
                 let mode = match b {
-                    0..200 => Mode::Honest,
+                    0..185 => Mode::Honest,
+                    185..200 => Mode::SetsCookie,
                     200..215 => Mode::IgnoresRanges,
                     215..235 => Mode::Fails,
                     235.. => Mode::Misplaces,
@@ -420,6 +461,10 @@ impl Play {
                 self.core.invalidator().issue(&what);
                 format!("invalidated: {what}")
             }
+            10 => {
+                (self.rangeless, self.lifted) = (a % 3 == 0, b % 2 == 0);
+                format!("rangeless {}, lifted {}", self.rangeless, self.lifted)
+            }
             _ if b % 2 == 0 => {
                 let at = a_place % self.viewers.len().max(1);
                 if at < self.viewers.len() {
@@ -441,7 +486,11 @@ impl Play {
 
     fn answer(&mut self, at: usize, mode: Mode) {
         let call = self.origin.0.lock().unwrap().remove(at);
-        let (response, places) = answer(&call.parts, self.version, mode);
+        let mode = match self.rangeless && mode == Mode::Honest {
+            true => Mode::IgnoresRanges,
+            false => mode,
+        };
+        let (response, places) = answer(&call.parts, self.version, mode, self.lifted);
         let sent = Arc::new(Mutex::new(Sent {
             version: self.version,
             places,
