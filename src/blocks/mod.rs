@@ -44,7 +44,24 @@
 //!
 //! A `GET` without a body and without `Range`, or with one range of bytes. Its `If-None-Match`, `If-Modified-Since` and `If-Range`
 //! are answered here, in the CloudFront profiles, too. Everything else goes to the cache as it is: `HEAD` and other methods,
-//! several ranges, upgrades, `If-Match` and `If-Unmodified-Since`, and what the cache lets pass.
+//! several ranges, upgrades, `If-Match` and `If-Unmodified-Since`, and what the cache lets pass. A key policy that counts `Range` counts
+//! it for these only: all blocks of an object have one key, and their number.
+//!
+//! What is stored answers first: the block in which the range begins, else the whole, or a part of it, that the cache has under the
+//! object's own key (by an origin that ignores ranges, say). Of two that are stale, the one that came later is confirmed. Only then
+//! is the block asked for. So what is stored as a whole stays that until it changes, or is evicted.
+//!
+//! Of an object whose length isn't known, the last bytes are asked for as such (`bytes=-500`): they cost no more than themselves. Where they
+//! are more than a block, the very last one is asked for first, which tells where they begin. Once the first block is stored, its
+//! length answers, for what lies behind the end, too.
+//!
+//! # Who gets stored blocks only
+//!
+//! Requests whose answers may not be stored because of what they say (`Cookie` or `Authorization` under the policy, `no-store`) would
+//! cost a request for each block that nobody else can use. They are put together from blocks where all that they want are stored, and
+//! may be used for them; else they go to the cache as if there were no blocks: one request, as they came. Once an answer
+//! to such a request says that all may have it (`public`, `s-maxage`), `Cookie` and `Authorization` keep from nothing for ten
+//! minutes. `only-if-cached` is a 504 unless all is stored.
 //!
 //! # One version
 //!
@@ -62,11 +79,14 @@
 //! # What doesn't go in blocks after all
 //!
 //! An origin that answers with a 200 in place of a block ignores ranges. That answer is stored as the whole, and shared with those who
-//! wait for the same block; for ten minutes all who come get the whole, a range cut from it, fetched once. (So a hundred cold readers of
+//! wait for the same block; for ten minutes a range is cut from the whole, fetched once. (So a hundred cold readers of
 //! one block cause one fetch of the whole, those of different blocks at most one for each of these.) A 206 that isn't just the block, says no length, or has no
 //! strong validator, and a 416 to the first block (some servers send it for an empty file) are not used, and for ten minutes the object
-//! goes to the cache as if there were no blocks. So does what the response says isn't to be stored. Other answers to the first
-//! block, errors among them, reach the viewer as they come.
+//! goes to the cache as if there were no blocks. What the response says isn't to be stored says so of its own block, for two minutes: a
+//! request that begins there goes to the cache. Other answers to the first block, errors among them, reach the viewer as they come.
+//!
+//! What is remembered so of the last 4,096 objects is a hint: it keeps from asking for blocks, never from using those that are stored and
+//! suffice. So one odd answer, which a stranger may have provoked, takes nothing out of use, and what is forgotten costs one more question.
 //!
 //! # Bodies
 //!
@@ -77,8 +97,7 @@
 //! # Order of layers
 //!
 //! The block layer stands in the cache's place. Compression belongs above it, never below: ranges are of the bytes as the origin has them.
-//! Blocks are stored under keys of their own, so that what the cache stored as a whole doesn't answer in their place, and a `HEAD` finds
-//! none of them.
+//! Blocks are stored under keys of their own, so that a `HEAD` finds none of them.
 
 mod body;
 mod future;
