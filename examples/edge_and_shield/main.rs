@@ -125,8 +125,8 @@ Each row says how many requests came, and who answered them: the cache itself
 (hits), a fetch that was under way for another (shared), a shield's cache, or
 the origin. Try, with another terminal:
 
-  curl -i {edge}/objects/1
-      cache-status says who answered; so do it at each edge
+  curl -si {edge}/objects/1 | head
+      cache-status says who answered: once more, and then at another edge
 ",
         edge = network.edge_url(),
     ));

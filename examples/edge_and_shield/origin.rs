@@ -95,7 +95,7 @@ impl Site {
             self.objects.fetched(object, by.unwrap_or(0));
         }
         tokio::time::sleep(self.delay).await;
-        let etag = format!("\"{object}\"");
+        let etag = format!("\"object-{}\"", object.saturating_add(1));
         let validator = request.headers().get(header::IF_NONE_MATCH);
         let mut response = if validator.is_some_and(|validator| *validator == *etag) {
             self.confirmed.fetch_add(1, Ordering::Relaxed);
