@@ -4,7 +4,7 @@ use super::{
     OriginBody, OriginFailure, RequestBody, Signer,
     client::{Answer, Clients, Sending},
     request::{self, Facts, Kind, Target},
-    shield::{ByShields, Shields, ask_shields},
+    shield::{Shields, ask_shields},
     upgrade,
 };
 use crate::{error::BoxError, headers::remove_hop_by_hop};
@@ -145,10 +145,9 @@ impl Shared {
         if let Some(shields) = &self.shields
             && facts.kind == Kind::Plain
         {
-            match Box::pin(ask_shields(shields, request, deadline)).await {
-                ByShields::Answered(answer) => return answer,
-                ByShields::NotTaken => {}
-                ByShields::Taken => attempts = 1,
+            let asked = Box::pin(ask_shields(shields, request, deadline, &mut attempts)).await;
+            if let Some(answer) = asked {
+                return answer;
             }
         }
         let viewer = match facts.kind {

@@ -14,21 +14,14 @@ use tokio::time::Instant;
 /// So many shields may take a request without an answer: each may have asked the origin as often as it does, and may still.
 const MOST_TAKERS: u32 = 2;
 
-/// What comes of asking shields.
-pub(in crate::origin) enum ByShields {
-    Answered(Result<Response<OriginBody>, OriginFailure>),
-    /// None took it: it is the origin's, and back in its place.
-    NotTaken,
-    /// The same, but it may have been to the origin already.
-    Taken,
-}
-
-/// Asks one shield after the other.
+/// Asks one shield after the other. Where none answers, the request is the origin's, and back in its place: for one attempt if it
+/// may have been there already.
 pub(in crate::origin) async fn ask_shields(
     shields: &Shields<Shared>,
     request: &mut Request<RequestBody>,
     deadline: Option<Instant>,
-) -> ByShields {
+    attempts: &mut u32,
+) -> Option<Result<Response<OriginBody>, OriginFailure>> {
     let is_repeatable = is_repeatable(request);
     let key = KeyPolicy::new().address(request.uri(), request.headers());
     let (parts, mut body) = mem::take(request).into_parts();
@@ -49,7 +42,7 @@ pub(in crate::origin) async fn ask_shields(
                 if says_hit(response.headers()) {
                     response.extensions_mut().insert(OriginShieldHit);
                 }
-                return ByShields::Answered(Ok(response));
+                return Some(Ok(response));
             }
             Err(failure) => failure,
         };
@@ -62,7 +55,7 @@ pub(in crate::origin) async fn ask_shields(
             Meaning::Unanswered => {
                 shield.unanswered(failure);
                 if !is_repeatable || is_late {
-                    return ByShields::Answered(Err(failure));
+                    return Some(Err(failure));
                 }
                 // The origin may be what is slow: one other way is tried, and that is it.
                 is_late = failure == OriginFailure::ResponseTimeout;
@@ -71,14 +64,14 @@ pub(in crate::origin) async fn ask_shields(
                     break;
                 }
             }
-            Meaning::Final => return ByShields::Answered(Err(failure)),
+            Meaning::Final => return Some(Err(failure)),
         }
     }
     *request = Request::from_parts(parts, body);
-    match takers {
-        0 => ByShields::NotTaken,
-        _ => ByShields::Taken,
+    if takers > 0 {
+        *attempts = 1;
     }
+    None
 }
 
 /// Whether it may be sent once more where nobody knows what became of it.

@@ -15,7 +15,8 @@ use tower_layer::Layer;
 /// (CloudFront's Origin Shield).
 ///
 /// It is put on an origin's service, and that is cloned to each cache in the process, or served to remote ones: then this
-/// process is their shield (`Origin::shield` names it). In an origin group each member has its own, below the
+/// process is their shield (`Origin::shield` names it). The origin of a shield has no shields itself, one protocol, and time-outs
+/// and attempts that end, together, before those who ask the shield give up. In an origin group each member has its own, below the
 /// [`FailoverLayer`](crate::origin::FailoverLayer).
 ///
 /// It is a [`Cache`] in all but this:

@@ -8,7 +8,4 @@ mod remote;
 
 pub use layer::OriginShieldLayer;
 #[cfg(feature = "origin")]
-pub(super) use {
-    ask::{ByShields, ask_shields},
-    remote::Shields,
-};
+pub(super) use {ask::ask_shields, remote::Shields};
