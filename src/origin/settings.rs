@@ -101,6 +101,7 @@ pub struct Origin {
     cloudfront: bool,
     /// By their URLs.
     shields: Vec<(Box<str>, Self)>,
+    is_shield: bool,
 }
 
 #[derive(Clone)]
@@ -165,6 +166,7 @@ impl Origin {
             clock: Arc::new(SystemClock),
             cloudfront: false,
             shields: Vec::new(),
+            is_shield: false,
         }
     }
 
@@ -586,6 +588,7 @@ impl Origin {
             // It adds fields of its own.
             max_response_head: self.max_response_head.saturating_add(4 << 10),
             tls: self.tls.clone(),
+            is_shield: true,
             ..shield
         }
     }
@@ -704,6 +707,7 @@ impl Origin {
             timeout: self.connection_timeout,
             attempts: self.connection_attempts,
             keep_alive: self.keep_alive_timeout,
+            is_shield: self.is_shield,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod errors;
 mod in_process;
+mod log;
 mod process;
 mod remote;
 

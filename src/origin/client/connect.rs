@@ -37,6 +37,8 @@ pub(in crate::origin) struct Connecting {
     pub(in crate::origin) timeout: Duration,
     pub(in crate::origin) attempts: u32,
     pub(in crate::origin) keep_alive: Duration,
+    /// Somebody else says once that it is down.
+    pub(in crate::origin) is_shield: bool,
 }
 
 /// Connects to one origin.
@@ -48,6 +50,7 @@ pub(super) struct Connector {
     /// For an attempt: name, connection and TLS together.
     pub(super) timeout: Duration,
     pub(super) attempts: u32,
+    pub(super) is_shield: bool,
 }
 
 #[derive(Clone)]
@@ -134,12 +137,11 @@ impl Connector {
                     source: elapsed.into(),
                 },
             };
-            tracing::warn!(
-                host = self.uri.host(),
-                attempt,
-                error = &error as &dyn Error,
-                "no connection to the origin"
-            );
+            let (host, why) = (self.uri.host(), &error as &dyn Error);
+            match self.is_shield {
+                true => tracing::debug!(host, error = why, "no connection to an origin shield"),
+                false => tracing::warn!(host, attempt, error = why, "no connection to the origin"),
+            }
             if attempt >= self.attempts {
                 return Err(error.failure);
             }

@@ -171,6 +171,7 @@ impl Client {
             uri: uri.clone(),
             timeout: connecting.timeout,
             attempts: connecting.attempts,
+            is_shield: connecting.is_shield,
         };
         Some(Self {
             http1: Arc::new(Http1::new(connector(http1), connecting)),

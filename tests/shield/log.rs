@@ -1,0 +1,81 @@
+//! What is logged of shields that are down.
+
+use crate::raw::{OK, Server, serve};
+use bytes::Bytes;
+use frontage::origin::{Origin, OriginService};
+use futures_util::future::join_all;
+use http::Request;
+use http_body_util::Empty;
+use std::{cell::RefCell, io, sync::Once};
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+thread_local! {
+    /// The events of this thread, one a line: each test has its own.
+    static HEARD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Hear;
+
+impl io::Write for Hear {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        HEARD.with_borrow_mut(|heard| heard.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Hears all threads: subscribers of single threads, set while others run, miss events now and then.
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+            .with_ansi(false)
+            .with_writer(|| Hear)
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
+
+async fn ask_often(service: &OriginService) {
+    let asking = (0..200).map(|_| {
+        let request = Request::get("http://h/a").body(Empty::<Bytes>::new());
+        service.clone().oneshot(request.unwrap())
+    });
+    for response in crate::support::within(join_all(asking)).await {
+        assert_eq!(response.unwrap().status(), 200);
+    }
+}
+
+fn warnings() -> Vec<String> {
+    let text = String::from_utf8(HEARD.take()).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_shield_that_goes_under_many_requests_is_one_warning() {
+    listen();
+    let origin: Server = serve(|_, peer| peer.answer_all(OK)).await;
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let closes = serve(|_, mut peer| async move { drop(peer.head().await) }).await;
+    for down in [nobody, closes.url()] {
+        let edge = Origin::url(&origin.url()).unwrap().shield([&down]);
+        ask_often(&edge.unwrap().build().unwrap()).await;
+        let warnings = warnings();
+        let [one] = &warnings[..] else {
+            panic!("{}: {warnings:?}", warnings.len());
+        };
+        assert!(
+            one.contains("an origin shield is down") && one.contains(&down),
+            "{one}"
+        );
+    }
+    assert_eq!(origin.seen.heads().len(), 400);
+}
