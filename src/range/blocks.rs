@@ -223,6 +223,30 @@ mod tests {
     }
 
     #[test]
+    fn the_last_bytes_are_asked_for_as_such_or_by_the_very_last() {
+        for (range, expected, content_range) in [
+            ("bytes=-1", "bytes=-1", "bytes 249-249/250"),
+            ("bytes=-100", "bytes=-100", "bytes 150-249/250"),
+            ("bytes=-100", "bytes=-100", "bytes 0-49/50"),
+            ("bytes=-101", "bytes=-1", "bytes 249-249/250"),
+            ("bytes=150-", "bytes=100-199", "bytes 100-199/250"),
+        ] {
+            let piece = Piece::to_begin_with(&asking(range), size(100)).unwrap();
+            assert_eq!(piece.range_header(), expected);
+            let mut response = HeaderMap::new();
+            response.insert(header::CONTENT_RANGE, content_range.parse().unwrap());
+            let (bytes, length) = super::content_range(&response).unwrap();
+            assert_eq!(piece.length_of_whole(&response), Some(length), "{range}");
+            assert_eq!(piece.bytes(length), bytes);
+            let longer = format!("bytes {}-{}/{}", bytes.start, bytes.end - 1, length + 1);
+            response.insert(header::CONTENT_RANGE, longer.parse().unwrap());
+            let is_last = expected.starts_with("bytes=-");
+            assert_eq!(piece.length_of_whole(&response).is_none(), is_last);
+        }
+        assert_eq!(Piece::to_begin_with(&asking("bytes=-0"), size(100)), None);
+    }
+
+    #[test]
     fn only_the_whole_block_is_the_block() {
         for (number, content_range, content_length, expected) in [
             (0, "bytes 0-99/1000", Some("100"), Some(1000)),

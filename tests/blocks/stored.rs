@@ -97,6 +97,23 @@ async fn a_whole_that_is_fresh_answers_when_it_is_long_forgotten_that_there_are_
 }
 
 #[tokio::test]
+async fn a_fresh_whole_without_validator_answers_too_and_a_stale_one_is_of_no_use() {
+    let setup = for_a_year();
+    setup.origin.ignore_ranges(true);
+    setup.origin.field("etag", "");
+    setup.whole().await.assert_whole(1, LENGTH);
+    setup.clock.advance(LATER);
+    assert!(setup.whole().await.cache.is_hit());
+    assert_eq!(setup.origin.asked().len(), 1);
+    // It can't be confirmed: the origin is asked whether it has blocks by now.
+    setup.clock.advance(Duration::from_secs(31_536_000));
+    setup.origin.ignore_ranges(false);
+    setup.origin.field("etag", "\"v1\"");
+    setup.range("bytes=0-1").await.assert_part(1, 0..2, LENGTH);
+    assert_eq!(setup.origin.ranges()[1..], [block(0)]);
+}
+
+#[tokio::test]
 async fn more_small_objects_than_are_remembered_are_fetched_once_each() {
     let origin = Origin::new(100);
     origin.ignore_ranges(true);
@@ -274,6 +291,11 @@ async fn only_if_cached_is_answered_where_all_of_it_is_stored() {
         .ask(asking(&[only, ("range", "bytes=-5000")]))
         .await
         .assert_part(1, LENGTH - 5000..LENGTH, LENGTH);
+    // All of them fresh: the first is confirmed, the others aren't.
+    setup.clock.advance(Duration::from_secs(61));
+    setup.range("bytes=0-1").await;
+    assert_eq!(setup.ask(asking(&[only])).await.status, 504);
+    setup.whole().await;
     // Of one version: one block is newer.
     setup.origin.change(2, LENGTH);
     setup
@@ -409,4 +431,41 @@ async fn what_lies_behind_the_end_of_a_stored_object_is_not_asked_for() {
     // That the block holds its first byte is known once it is here.
     assert_eq!(setup.origin.ranges(), [block(10)]);
     assert_eq!(setup.range("bytes=0-1").await.cache.forward(), None);
+}
+
+#[tokio::test]
+async fn a_stale_block_is_confirmed_for_those_too_who_get_stored_blocks_only() {
+    let setup = setup();
+    setup.origin.field("cache-control", "max-age=60");
+    setup.range("bytes=0-1").await;
+    setup.clock.advance(Duration::from_secs(61));
+    for own in ONES_OWN {
+        let part = asking(&[own, ("range", "bytes=0-9")]);
+        setup.ask(part).await.assert_part(1, 0..10, LENGTH);
+    }
+    let confirmed = setup.origin.asked().split_off(1);
+    assert_eq!(confirmed.len(), 3);
+    for asked in confirmed {
+        let said = (asked.field("range"), asked.field("if-none-match"));
+        assert_eq!(said, (Some(&block(0)[..]), Some("\"v1\"")));
+    }
+}
+
+#[tokio::test]
+async fn blocks_that_are_used_while_they_are_refreshed_are_stored_for_those_who_may_refresh_them() {
+    let setup = setup();
+    let lifetime = "max-age=60, stale-while-revalidate=600";
+    setup.origin.field("cache-control", lifetime);
+    setup.whole().await;
+    setup.clock.advance(Duration::from_secs(61));
+    setup.origin.forget();
+    setup
+        .ask(asking(&[ONES_OWN[0]]))
+        .await
+        .assert_whole(1, LENGTH);
+    assert_eq!(setup.origin.ranges(), [&block(0)[..], "all"]);
+    setup
+        .ask(asking(&[("cache-control", "only-if-cached")]))
+        .await
+        .assert_whole(1, LENGTH);
 }
