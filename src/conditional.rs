@@ -92,12 +92,26 @@ fn opaque(tag: &[u8]) -> &[u8] {
 /// section 8.8.2.2).
 #[must_use]
 pub fn same_strong_validator(one: &HeaderMap, other: &HeaderMap) -> bool {
-    let has_tag = |headers: &HeaderMap| headers.contains_key(header::ETAG);
-    if has_tag(one) || has_tag(other) {
-        let tag = only(one, &header::ETAG).filter(|tag| is_strong_tag(tag));
-        return tag.is_some() && tag == only(other, &header::ETAG);
+    let validator = strong_validator(one);
+    validator.is_some() && validator == strong_validator(other)
+}
+
+/// What tells a version of a representation from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum StrongValidator<'a> {
+    /// `ETag`.
+    Tag(&'a [u8]),
+    /// `Last-Modified`, in milliseconds since the epoch.
+    Date(u64),
+}
+
+/// The strong validator of a response: its tag, if there is one at all, or its date.
+pub(crate) fn strong_validator(headers: &HeaderMap) -> Option<StrongValidator<'_>> {
+    if headers.contains_key(header::ETAG) {
+        let tag = only(headers, &header::ETAG).filter(|tag| is_strong_tag(tag));
+        return tag.map(StrongValidator::Tag);
     }
-    strong_date(one).is_some() && strong_date(one) == strong_date(other)
+    strong_date(headers).map(StrongValidator::Date)
 }
 
 /// The value of a field that has one line, without the white space around it.

@@ -69,8 +69,10 @@
 //! with the block in which its range begins. Each further block must have both. One that has others was stored before the object
 //! changed, or came after: all blocks of the object are forgotten at once, and that one is asked for anew. If it is still of another version,
 //! the body is aborted ([`BodyError::is_changed`](crate::BodyError::is_changed)); who asks again gets the new one. So no answer
-//! mixes two versions, and nobody reads old blocks beside new ones for long. What changes twice within 30 seconds (or differs
-//! between the servers of one name) isn't fetched in blocks for ten minutes.
+//! mixes two versions, and nobody reads old blocks beside new ones for long. A block of another version than the one that came
+//! last says so as well, whoever it is for (below other caches, as an origin shield, nobody reads two of them in one answer), unless
+//! a `Vary` gives each variant its own. What changes twice within 30 seconds (or differs between the servers of one name) isn't
+//! fetched in blocks for ten minutes.
 //!
 //! Requests for blocks carry no `If-Match` and no `If-Range`: readers of different versions share an answer, an origin that doesn't know the
 //! first would send no 412, and one that knows the second would send all of the new version in place of a block of it. A block

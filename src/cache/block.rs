@@ -11,9 +11,10 @@ use super::{
     storing::{Accepted, Storing},
 };
 use crate::{
+    conditional::strong_validator,
     freshness::Refusal,
     headers::RequestFacts,
-    key::CacheKey,
+    key::{CacheKey, hash_of},
     range::{Block, Piece, RangeRules, is_of_one_version},
     store::Store,
 };
@@ -85,7 +86,24 @@ fn tag_of(whole: &CacheKey) -> String {
 impl<St> Shared<St> {
     /// Remembers that what a key names can't be fetched in blocks.
     fn fetch_whole(&self, whole: &CacheKey) {
+        tracing::debug!(key = %whole, "fetched whole from now on, not in blocks");
         self.whole.mark(whole, self.clock.now(), WHOLE);
+    }
+
+    /// What a key names has changed: no block of it that was asked for before now is used any more. Nothing, and `false`, where that
+    /// has been noticed after the epoch `since`.
+    fn changed(&self, whole: &CacheKey, since: u64) -> bool {
+        let tag = tag_of(whole);
+        if !self.invalidations.invalidate_tag(&tag, since) {
+            return false;
+        }
+        tracing::debug!(key = %whole, "it changed: none of its blocks is used any more");
+        let now = self.clock.now();
+        if self.changing.is_marked(whole, now) {
+            self.fetch_whole(whole);
+        }
+        self.changing.mark(whole, now, CHANGING);
+        true
     }
 
     /// Remembers for a while that no request is to begin with the piece that a key names.
@@ -128,7 +146,7 @@ impl<St: Store> Storing<St> {
 
     /// A 206 is stored in place of a block only where it is just that, of a version that can be told from others.
     pub(super) fn as_block(
-        &self,
+        &mut self,
         status: StatusCode,
         response: &mut HeaderMap,
         judged: Result<Accepted, Refusal>,
@@ -142,6 +160,7 @@ impl<St: Store> Storing<St> {
             Some(length) if is_of_one_version(response) => {
                 let bytes = piece.bytes(length);
                 response.insert(header::CONTENT_LENGTH, (bytes.end - bytes.start).into());
+                self.is_of(response, length);
                 Ok(accepted)
             }
             _ => {
@@ -151,6 +170,36 @@ impl<St: Store> Storing<St> {
                     true => Refusal::Block,
                     false => Refusal::Status,
                 })
+            }
+        }
+    }
+
+    /// A piece of an object of this length came. Blocks of another version are forgotten here already, not by a reader who
+    /// would have to be cut off: one of a cache above this one reads one block a request, and never meets two.
+    fn is_of(&mut self, response: &HeaderMap, length: u64) {
+        let (Some(whole), Some(validator)) =
+            (self.key().without_block(), strong_validator(response))
+        else {
+            return;
+        };
+        // Each variant has a version of its own.
+        if self.variant_of(response).is_some() {
+            return;
+        }
+        let shared = self.shared();
+        let (version, since) = (hash_of(&(validator, length)), self.epoch().number);
+        match shared.versions.get(&whole.hash64()) {
+            Some(known) if known == version => {}
+            None => shared.versions.insert(whole.hash64(), version),
+            // One that was asked for before the change was noticed tells nothing.
+            Some(_) if !shared.changed(&whole, since) => {}
+            Some(_) => {
+                shared.versions.insert(whole.hash64(), version);
+                // It is of the new version itself; but what else was invalidated meanwhile may well concern it.
+                let begun = shared.invalidations.begin();
+                if begun.epoch().number == since.saturating_add(1) {
+                    self.begun = begun;
+                }
             }
         }
     }
@@ -232,7 +281,6 @@ impl<St: Store> CacheCore<St> {
 
     /// Remembers that what a key names can't be fetched in blocks.
     pub(crate) fn can_not_be_cut(&self, whole: &CacheKey) {
-        tracing::debug!(key = %whole, "fetched whole from now on, not in blocks");
         self.shared().fetch_whole(whole);
     }
 
@@ -244,19 +292,8 @@ impl<St: Store> CacheCore<St> {
         }
     }
 
-    /// What a key names has changed: no block of it that was asked for before now is used any more. Nothing, where that has
-    /// been noticed after the epoch `since`.
+    /// What a key names has changed.
     pub(crate) fn changed(&self, whole: &CacheKey, since: u64) {
-        let shared = self.shared();
-        let tag = tag_of(whole);
-        if !shared.invalidations.invalidate_tag(&tag, since) {
-            return;
-        }
-        tracing::debug!(key = %whole, "it changed: none of its blocks is used any more");
-        let now = shared.clock.now();
-        if shared.changing.is_marked(whole, now) {
-            self.can_not_be_cut(whole);
-        }
-        shared.changing.mark(whole, now, CHANGING);
+        self.shared().changed(whole, since);
     }
 }

@@ -64,6 +64,8 @@ pub(super) struct Shared<St> {
     pub(super) rangeless: Marks,
     /// Keys of what changed while its blocks were read.
     pub(super) changing: Marks,
+    /// The version of the blocks that came last, by hashes of the key and of what tells versions apart.
+    pub(super) versions: quick_cache::sync::Cache<u64, u64>,
     /// Keys whose origin failed while something stale was at hand.
     pub(super) failing: Marks,
     pub(super) invalidations: Arc<Invalidations>,
@@ -294,6 +296,7 @@ impl<St: Store> CacheCoreBuilder<St> {
             lifted: Marks::of(OBJECTS),
             rangeless: Marks::of(OBJECTS),
             changing: Marks::of(OBJECTS),
+            versions: quick_cache::sync::Cache::new(OBJECTS),
             failing: Marks::new(),
             invalidations: Arc::new(Invalidations::new(self.clock.clone())),
             limits: Limits {

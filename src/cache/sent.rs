@@ -179,7 +179,7 @@ impl<St: Store> Sent<St> {
 
     /// The end-to-end fields of a response, and whether it may be stored. (A shared borrow would ask the body to be `Sync`.)
     pub(super) async fn judge<B: Body>(
-        &self,
+        &mut self,
         response: &mut Response<B>,
     ) -> (HeaderMap, Result<Accepted, Refusal>) {
         let code = response.status();

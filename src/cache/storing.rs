@@ -45,7 +45,7 @@ pub(super) struct Storing<St> {
     /// The request's fields: `Vary` selects by them.
     request: HeaderMap,
     address: Box<str>,
-    begun: Begun,
+    pub(super) begun: Begun,
     requested_at: u64,
 }
 

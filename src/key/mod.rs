@@ -30,6 +30,11 @@ const INLINE: usize = 184;
 /// Seeded anew in each process: which keys collide can't be known from outside.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
+/// A hash for tables of this process.
+pub(crate) fn hash_of(value: &impl Hash) -> u64 {
+    SEED.hash_one(value)
+}
+
 /// The name under which a response is stored, fetched once and invalidated.
 ///
 /// Built by [`KeyPolicy::key`], or read back with [`from_bytes`](Self::from_bytes) by a store that persists.

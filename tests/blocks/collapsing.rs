@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-fn held() -> (Setup, Arc<Semaphore>) {
+pub(super) fn held() -> (Setup, Arc<Semaphore>) {
     let permits = Arc::new(Semaphore::new(0));
     let origin = Origin::new(LENGTH).held_by(&permits);
     let setup = Setup::new(origin, MemoryStore::new(4 << 20), CachePolicy::default());

@@ -87,3 +87,15 @@ async fn an_object_that_changes_is_never_mixed() {
     }
     ask(&edge, "").await.assert_whole(2, LENGTH);
 }
+
+#[tokio::test]
+async fn a_shield_that_holds_old_blocks_is_whole_again_after_the_first_reader_that_finds_out() {
+    let origin = Origin::new(LENGTH);
+    let shield = shield(&origin);
+    ask(&edge(&shield), &format!("bytes=0-{}", 5 * BLOCK - 1)).await;
+    origin.change(2, LENGTH);
+    let edge = edge(&shield);
+    let first = ask(&edge, "").await;
+    assert!(first.error.is_some_and(|error| error.is_changed()));
+    ask(&edge, "").await.assert_whole(2, LENGTH);
+}

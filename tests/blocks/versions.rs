@@ -1,6 +1,10 @@
 //! One version: blocks of two are never put together.
 
-use super::{origin::*, support::within};
+use super::{
+    collapsing::held,
+    origin::*,
+    support::{until, within},
+};
 use frontage::{CachePolicy, MemoryStore, ResponseBody, invalidation::Invalidation};
 use http_body_util::BodyExt;
 use std::time::Duration;
@@ -58,10 +62,61 @@ async fn an_old_block_in_the_way_of_a_new_version_is_fetched_anew_without_an_abo
         .assert_part(2, 0..2, LENGTH);
     setup.origin.forget();
     setup.whole().await.assert_whole(2, LENGTH);
-    // The others are forgotten at once, and the first with them.
+    // The others were forgotten when it came.
     assert_eq!(setup.origin.ranges()[..2], [block(1), block(2)]);
     setup.whole().await.assert_whole(2, LENGTH);
-    assert_eq!(setup.origin.asked().len(), 11);
+    assert_eq!(setup.origin.asked().len(), 10);
+}
+
+#[tokio::test]
+async fn a_block_that_tells_of_a_change_is_stored_unless_it_was_invalidated_on_its_way() {
+    for invalidated in [false, true] {
+        let (setup, permits) = held();
+        permits.add_permits(1);
+        setup.range("bytes=0-1").await.assert_part(1, 0..2, LENGTH);
+        setup.origin.change(2, LENGTH);
+        let second = async {
+            until(|| setup.origin.waiting.get() == 1).await;
+            if invalidated {
+                let what = Invalidation::path("/film").unwrap();
+                setup.core.invalidator().issue(&what);
+            }
+            permits.add_permits(100);
+        };
+        let (answer, ()) = tokio::join!(setup.range("bytes=5000-5001"), second);
+        answer.assert_part(2, 5000..5002, LENGTH);
+        setup.origin.forget();
+        setup.whole().await.assert_whole(2, LENGTH);
+        let blocks = setup.origin.ranges();
+        assert_eq!(blocks.contains(&block(1)), invalidated, "{blocks:?}");
+        assert!(blocks.contains(&block(0)), "it is of the old version");
+    }
+}
+
+#[tokio::test]
+async fn variants_are_no_versions_of_each_other() {
+    let setup = setup();
+    setup.origin.spoil(|request, response| {
+        let tag = match request.headers.get("x-tone") {
+            Some(_) => "\"low\"",
+            None => "\"high\"",
+        };
+        response.headers_mut().insert("etag", tag.parse().unwrap());
+        let vary = "x-tone".parse().unwrap();
+        response.headers_mut().insert("vary", vary);
+    });
+    for block in 0..4 {
+        let range = format!("bytes={}-{}", block * BLOCK, block * BLOCK + 1);
+        for fields in [
+            &[("range", &range[..])][..],
+            &[("range", &range), ("x-tone", "low")],
+        ] {
+            let answer = setup.ask(asking(fields)).await;
+            assert!(!answer.cache.is_hit() && answer.status == 206);
+            assert!(setup.ask(asking(fields)).await.cache.is_hit(), "{block}");
+        }
+    }
+    assert_eq!(setup.origin.asked().len(), 8);
 }
 
 #[tokio::test]
