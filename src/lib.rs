@@ -6,7 +6,7 @@
 //!
 //! | floor | modules | what lives there |
 //! |---|---|---|
-//! | 4 the viewer's side, the origin's side | [`cdn_loop`]; [`blocks`]; [`guard`] over [`origin`] | what a request is held to before all else; large objects in blocks; how it reaches an origin: whom to try, who signs, the client; and, at the origin itself, whom it lets in |
+//! | 4 the viewer's side, the origin's side | [`cdn_loop`]; [`guard`] over [`origin`] over [`blocks`] | what a request is held to before all else; large objects in blocks; how it reaches an origin: whom to try, who signs, the client; and, at the origin itself, whom it lets in |
 //! | 3 the hall | `coalesce_layer`, which stores nothing, over [`cache`] | the layer: key, look-up, freshness, collapse, fetch, store, respond; nothing but the flow |
 //! | 2b machinery | [`store`], `coalesce`, [`invalidation`] | stateful parts behind small traits; no HTTP policy |
 //! | 2a | [`body`] over [`fill`], [`clock`], [`status`], `epoch`, `failure`, `ready`, `optional_body` | what the machinery is made of |
@@ -16,7 +16,8 @@
 //!
 //! # What must hold
 //!
-//! 1. *Once.* While an answer that several requests may share is being fetched, the inner service sees one request for it.
+//! 1. *Once.* While an answer that several requests may share is being fetched, the inner service sees one request for it; in
+//!    a chain of proxies one for each length of the way that they came, or a ring would wait for itself.
 //! 2. *As it arrives.* A follower gets bytes as soon as the leader has them; one copy in memory serves all.
 //! 3. *Whole or nothing.* A body that ends early is never stored, and its readers see an aborted body. (An HTTP/1.0 viewer of
 //!    a body without length can't see the difference.)

@@ -1,12 +1,10 @@
-//! Requests for one block of their target: what their key is, what goes to the inner service, and what its answer means.
-//!
-//! The key says which block it is, so that to the rest of the flow a block is a thing like any other: looked up, judged,
-//! collapsed, confirmed, evicted and invalidated by what is there for this key.
+//! Requests for one block of their target: what the inner service's answer means, and what is remembered of it.
 
 use super::{
     Cache, CacheCore,
     core::Shared,
     marks::UNCACHEABLE,
+    piece::{piece_of, tag_of},
     respond::range_rules,
     storing::{Accepted, Storing},
 };
@@ -15,73 +13,17 @@ use crate::{
     freshness::Refusal,
     headers::RequestFacts,
     key::{CacheKey, hash_of},
-    range::{Block, Piece, RangeRules, is_of_one_version},
+    range::{Piece, RangeRules, is_of_one_version},
     store::Store,
 };
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use http_body::Body;
-use sha2::{Digest, Sha256};
-use std::{fmt::Write, num::NonZeroU64};
 
 /// How long is remembered what the requests for an object came to, in milliseconds.
 const WHOLE: u64 = 600_000;
 /// How soon, in milliseconds, an object that changed may change again before it is fetched whole: parts of it would hardly
 /// ever fit together.
 const CHANGING: u64 = 30_000;
-
-/// Asks the cache for a block: an extension of a request, which goes no further than that.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AskedFor(pub(crate) Block);
-
-impl AskedFor {
-    /// Takes it out of a request, whose key becomes the block's.
-    #[inline]
-    pub(super) fn take(parts: &mut Parts, key: &mut CacheKey) {
-        if let Some(Self(block)) = parts.extensions.remove() {
-            *key = key.of_block(block.size().get(), block.number());
-        }
-    }
-}
-
-/// The key of a piece of what another names.
-pub(crate) fn key_of(piece: Piece, whole: &CacheKey) -> CacheKey {
-    match piece {
-        Piece::Block(block) => whole.of_block(block.size().get(), block.number()),
-        Piece::Last(count) => whole.of_block(0, count.get()),
-    }
-}
-
-/// The piece that a key names.
-fn piece_of(key: &CacheKey) -> Option<Piece> {
-    let (size, number) = key.block()?;
-    match NonZeroU64::new(size) {
-        Some(size) => Some(Block::new(size, number).into()),
-        None => NonZeroU64::new(number).map(Piece::Last),
-    }
-}
-
-/// Asks the inner service for the block that a key names, and nothing else.
-pub(super) fn ask_for_block(key: &CacheKey, request: &mut HeaderMap) {
-    if let Some(piece) = piece_of(key) {
-        request.insert(header::RANGE, piece.range_header());
-    }
-}
-
-/// The tag that all blocks of a key have, and nothing else: no tag of a response has a space.
-pub(super) fn tag_of_blocks(key: &CacheKey) -> Option<String> {
-    key.block()?;
-    Some(tag_of(&key.without_block()?))
-}
-
-/// The same in every process, as the key is.
-fn tag_of(whole: &CacheKey) -> String {
-    let mut tag = String::from(" blocks ");
-    let digest = Sha256::digest(whole.as_bytes());
-    for byte in digest.iter().take(16) {
-        let _infallible = write!(tag, "{byte:02x}");
-    }
-    tag
-}
 
 impl<St> Shared<St> {
     /// Remembers that what a key names can't be fetched in blocks.

@@ -2,11 +2,11 @@
 
 use super::{
     asked::Asked,
-    block::ask_for_block,
     carry::Sink,
     flight::{FlightLanding, OnItsWay, Outcome, SharedAnswer},
     lookup::{Found, LookUp},
     nested::mark_led,
+    piece::ask_for_block,
     respond,
     sent::Sent,
     spawn::spawn,

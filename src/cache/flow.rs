@@ -2,11 +2,11 @@
 
 use super::{
     asked::Asked,
-    block::ask_for_block,
     core::OverMaxFetches,
     fetch::{self, Fetch},
     flight::{FlightLanding, Outcome},
     lookup::{Found, LookUp},
+    piece::ask_for_block,
     respond,
     sent::Sent,
 };

@@ -97,6 +97,7 @@ mod nested;
 mod own_fields;
 mod partial;
 mod passing;
+mod piece;
 mod respond;
 mod sent;
 mod service;
@@ -110,6 +111,6 @@ pub use future::CacheFuture;
 pub use layer::CacheLayer;
 pub use service::Cache;
 
-pub(crate) use block::{AskedFor, key_of};
 pub(crate) use looked_up::LookedUp;
+pub(crate) use piece::{AskedFor, key_of};
 pub(crate) use respond::cut;

@@ -3,11 +3,11 @@
 use super::{
     CacheCore, CacheFuture,
     asked::Asked,
-    block::AskedFor,
     flow::{First, Flow},
     lookup::{LookUp, Wanted, judge, times},
     nested::is_led_by,
     passing::Passing,
+    piece::AskedFor,
     respond::{self, Viewer},
     settings::Settings,
 };

@@ -2,11 +2,11 @@
 
 use super::{
     CacheCore,
-    block::tag_of_blocks,
     core::Shared,
     extent::Unlisted,
     index::{list_variant, remove_listed},
     own_fields,
+    piece::tag_of_blocks,
     settings::Settings,
     spawn::spawn,
 };
