@@ -23,6 +23,17 @@ pub(super) trait Source<B>: Send {
     fn changed(&mut self);
     /// Says that something else came in place of a block.
     fn has_a_gap(&mut self);
+    /// Says that a viewer gets no more, for want of a block.
+    fn is_cut_off(&self, block: Block, reason: &NotRead);
+}
+
+/// Why a block isn't read.
+pub(super) struct NotRead {
+    pub(super) error: BodyError,
+    /// The status that came in place of a block.
+    pub(super) status: Option<StatusCode>,
+    /// It may well be over the next time.
+    may_help: bool,
 }
 
 /// Some bytes of a body.
@@ -167,13 +178,25 @@ where
     }
 
     /// Reads the block, if it is the one that was asked for.
-    fn read(&mut self, response: Option<Response<ResponseBody<B>>>) -> Result<(), BodyError> {
-        let response = response.ok_or_else(BodyError::no_block)?;
-        let is_other = match response.status() {
+    fn read(&mut self, response: Option<Response<ResponseBody<B>>>) -> Result<(), NotRead> {
+        let Some(response) = response else {
+            return Err(NotRead {
+                error: BodyError::no_block(),
+                status: None,
+                may_help: true,
+            });
+        };
+        let status = response.status();
+        let no_block = || NotRead {
+            error: BodyError::no_block(),
+            status: Some(status),
+            may_help: self.was_ahead || status.is_server_error(),
+        };
+        let is_other = match status {
             StatusCode::PARTIAL_CONTENT => {
                 let Some(version) = Version::of(self.block, response.headers()) else {
                     self.source.has_a_gap();
-                    return Err(BodyError::no_block());
+                    return Err(no_block());
                 };
                 !self.version.is(&version)
             }
@@ -183,12 +206,16 @@ where
                 if other.is_success() || other.is_redirection() {
                     self.source.has_a_gap();
                 }
-                return Err(BodyError::no_block());
+                return Err(no_block());
             }
         };
         if is_other {
             self.source.changed();
-            return Err(BodyError::changed());
+            return Err(NotRead {
+                error: BodyError::changed(),
+                status: Some(status),
+                may_help: true,
+            });
         }
         let own = self.block.bytes(self.version.length());
         let wanted = self.wanted.start..self.wanted.end.min(own.end);
@@ -201,16 +228,18 @@ where
     }
 
     /// Asks for the block a second time, where that may help.
-    fn ask_again(&mut self, error: BodyError, may_help: bool) -> Result<(), BodyError> {
-        if self.again || !may_help {
+    fn ask_again(&mut self, reason: NotRead) -> Result<(), BodyError> {
+        if self.again || !reason.may_help {
+            self.source.is_cut_off(self.block, &reason);
             // Its end, whoever asks again.
             self.wanted.start = self.wanted.end;
             self.ahead = None;
-            return Err(error);
+            return Err(reason.error);
         }
         tracing::debug!(
             block = self.block.number(),
-            error = &error as &dyn std::error::Error,
+            code = reason.status.map(|status| status.as_u16()),
+            error = &reason.error as &dyn std::error::Error,
             "a block is asked for again"
         );
         self.again = true;
@@ -223,11 +252,10 @@ where
             match &mut self.state {
                 State::Asking(asking) => {
                     let response = ready!(asking.as_mut().poll(cx));
-                    if let Err(error) = self.read(response) {
-                        let may_help = error.is_changed() || self.was_ahead;
-                        if let Err(error) = self.ask_again(error, may_help) {
-                            return Poll::Ready(Some(Err(error)));
-                        }
+                    if let Err(reason) = self.read(response)
+                        && let Err(error) = self.ask_again(reason)
+                    {
+                        return Poll::Ready(Some(Err(error)));
                     }
                 }
                 State::Reading(slice) => {
@@ -242,7 +270,12 @@ where
                             return Poll::Ready(Some(Ok(data)));
                         }
                         Some(Err(error)) => {
-                            if let Err(error) = self.ask_again(error, true) {
+                            let reason = NotRead {
+                                error,
+                                status: None,
+                                may_help: true,
+                            };
+                            if let Err(error) = self.ask_again(reason) {
                                 return Poll::Ready(Some(Err(error)));
                             }
                         }

@@ -94,7 +94,10 @@
 //!
 //! One block is read after the other, as fast as the viewer reads. Once a reader has come to the end of a block, the next but one is
 //! asked for when the next has begun: one ahead, never beyond what was asked for. A viewer that leaves leaves no more behind than a block that
-//! is being stored. A block whose body fails is asked for once more, and goes on where it stopped. Trailers are left out.
+//! is being stored. A block whose body fails is asked for once more, and goes on where it stopped. So is one for which there is a
+//! status of 500 or more, or no answer: the head is gone, and the body can't become an error any more. Where that doesn't help, or
+//! something else came (a 403, say), the body is cut off, and a WARN tells the key, the block, the status and the reason.
+//! Trailers are left out.
 //!
 //! # Order of layers
 //!

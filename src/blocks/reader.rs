@@ -1,7 +1,7 @@
 //! Asks the cache for one block after the other, in a viewer's name.
 
 use super::{
-    body::{Asking, Source},
+    body::{Asking, NotRead, Source},
     version::Version,
 };
 use crate::{
@@ -140,5 +140,15 @@ where
 
     fn has_a_gap(&mut self) {
         self.core.has_a_gap(&self.key);
+    }
+
+    fn is_cut_off(&self, block: Block, reason: &NotRead) {
+        tracing::warn!(
+            key = %self.key,
+            block = block.number(),
+            code = reason.status.map(|status| status.as_u16()),
+            error = &reason.error as &dyn std::error::Error,
+            "a body is cut off: one of its blocks can't be had"
+        );
     }
 }

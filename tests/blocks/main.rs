@@ -7,6 +7,7 @@
 )]
 
 mod collapsing;
+mod cut_off;
 #[path = "../support/film.rs"]
 mod film;
 mod heads;
