@@ -39,8 +39,8 @@ impl Block {
     }
 
     /// The block to be asked for first, for a request with these fields: the one in which its range begins; the first one where
-    /// it wants the whole, or the last bytes of a length that isn't known yet. `None` for several ranges, and for one that
-    /// selects nothing.
+    /// it wants the whole, or the last bytes of a length that isn't known yet, be it none of them (`bytes=-0`). `None` for several
+    /// ranges.
     ///
     /// ```
     /// use frontage::range::Block;
@@ -67,7 +67,7 @@ impl Block {
             // What can't be read is ignored.
             None => Some(Self::new(size, 0)),
             Some([Spec::From(first, _)]) => Some(Self::holding(size, *first)),
-            Some([Spec::Suffix(1..)]) => Some(Self::new(size, 0)),
+            Some([Spec::Suffix(_)]) => Some(Self::new(size, 0)),
             Some(_) => None,
         }
     }
@@ -137,7 +137,7 @@ impl Piece {
             .get(header::RANGE)
             .and_then(|line| parse(line.as_bytes()));
         Some(match specs.as_deref() {
-            Some([Spec::Suffix(count)]) => {
+            Some([Spec::Suffix(count @ 1..)]) => {
                 let count = NonZeroU64::new(*count).filter(|count| *count <= size);
                 Self::Last(count.unwrap_or(NonZeroU64::MIN))
             }
@@ -208,7 +208,7 @@ mod tests {
             ("bytes=100-", Some(1)),
             ("bytes=, 250-260 ,", Some(2)),
             ("bytes=-1", Some(0)),
-            ("bytes=-0", None),
+            ("bytes=-0", Some(0)),
             ("bytes=0-1,2-3", None),
             ("bytes=5-2", Some(0)),
             ("lines=500-", Some(0)),
@@ -243,7 +243,8 @@ mod tests {
             let is_last = expected.starts_with("bytes=-");
             assert_eq!(piece.length_of_whole(&response).is_none(), is_last);
         }
-        assert_eq!(Piece::to_begin_with(&asking("bytes=-0"), size(100)), None);
+        let of_nothing = Piece::to_begin_with(&asking("bytes=-0"), size(100));
+        assert_eq!(of_nothing, Some(Block::new(size(100), 0).into()));
     }
 
     #[test]

@@ -80,6 +80,20 @@ async fn a_range_behind_the_end_is_answered_by_the_origin() {
 }
 
 #[tokio::test]
+async fn the_last_none_of_the_bytes_cost_the_first_block_and_once_it_is_stored_nothing() {
+    let setup = setup();
+    for _ in 0..3 {
+        let answer = setup.range("bytes=-0").await;
+        let said = (answer.status, answer.field("content-range"));
+        assert_eq!(said, (416, Some("bytes */41060")));
+    }
+    assert_eq!(setup.origin.ranges(), [block(0)]);
+    setup.whole().await.assert_whole(1, LENGTH);
+    assert_eq!(setup.range("bytes=-0").await.status, 416);
+    assert_eq!(setup.origin.asked().len(), 11);
+}
+
+#[tokio::test]
 async fn conditions_of_the_viewer_are_answered_here() {
     for policy in [CachePolicy::default(), CachePolicy::caching_optimized()] {
         let setup = with(policy);
