@@ -82,7 +82,8 @@
 //!
 //! An origin that answers with a 200 in place of a block ignores ranges. That answer is stored as the whole, and shared with those who
 //! wait for the same block; for ten minutes a range is cut from the whole, fetched once. (So a hundred cold readers of
-//! one block cause one fetch of the whole, those of different blocks at most one for each of these.) A 206 that isn't just the block, says no length, or has no
+//! one block cause one fetch of the whole, those of different blocks at most one for each of these.) Where such an answer can't be
+//! stored or shared (it has no lifetime, or says `no-cache`), each reader causes a fetch of its own, of which its range is cut. A 206 that isn't just the block, says no length, or has no
 //! strong validator, and a 416 to the first block (some servers send it for an empty file) are not used, and for ten minutes the object
 //! goes to the cache as if there were no blocks. What the response says isn't to be stored says so of its own block, for two minutes: a
 //! request that begins there goes to the cache. Other answers to the first block, errors among them, reach the viewer as they come.

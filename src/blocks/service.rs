@@ -13,7 +13,7 @@ use crate::{
     error::BoxError,
     headers::{content_length, remove_representation_metadata},
     optional_body::OptionalBody,
-    range::{self, Block, Piece, RangeRules, Selected},
+    range::{self, Block, Piece, Selected},
     ready::CallWhenReady,
     store::{MemoryStore, Store},
 };
@@ -157,7 +157,8 @@ impl<S: Clone, St: Store> Blocks<S, St> {
                     || stale_whole > stale
                     || (stale.is_none() && reader.has_stored_only(piece));
                 if is_whole {
-                    return whole.answer().await;
+                    let response = whole.answer().await?;
+                    return Ok(self.cut_from_whole(response, &viewer.headers));
                 }
             }
             let response = looked.answer().await?;
@@ -212,7 +213,7 @@ impl<S: Clone, St: Store> Blocks<S, St> {
                         },
                     ));
                 }
-                StatusCode::OK => return Ok(cut_from_whole(response, &viewer.headers, rules, now)),
+                StatusCode::OK => return Ok(self.cut_from_whole(response, &viewer.headers)),
                 StatusCode::RANGE_NOT_SATISFIABLE if piece == zero => {
                     self.core.can_not_be_cut(reader.key());
                     break;
@@ -227,8 +228,9 @@ impl<S: Clone, St: Store> Blocks<S, St> {
                 _ => return Ok(response),
             }
         }
-        let looking = reader.look_up_whole(viewer);
-        looking.await.answer().await
+        let looking = reader.look_up_whole(viewer.clone());
+        let response = looking.await.answer().await?;
+        Ok(self.cut_from_whole(response, &viewer.headers))
     }
 }
 
@@ -293,27 +295,31 @@ fn answer<B>(
     )
 }
 
-/// The answer where the whole came.
-fn cut_from_whole<B>(
-    response: Response<ResponseBody<B>>,
-    viewer: &HeaderMap,
-    rules: RangeRules,
-    now: u64,
-) -> Response<ResponseBody<B>>
-where
-    B: Body + Send + 'static,
-{
-    let headers = response.headers();
-    if conditional::is_not_modified(viewer, StatusCode::OK, headers, now) {
-        return not_modified(response);
-    }
-    let Some(length) = content_length(headers) else {
-        return response;
-    };
-    match range::select(viewer, headers, length, rules) {
-        Selected::Whole => response,
-        selected => answer(response, selected, length, |body, bytes| {
-            StoredBody::boxed(Slice::new(body, 0, bytes))
-        }),
+impl<S, St: Store> Blocks<S, St> {
+    /// The answer where the whole came, if it did.
+    fn cut_from_whole<B>(
+        &self,
+        response: Response<ResponseBody<B>>,
+        viewer: &HeaderMap,
+    ) -> Response<ResponseBody<B>>
+    where
+        B: Body + Send + 'static,
+    {
+        if response.status() != StatusCode::OK {
+            return response;
+        }
+        let headers = response.headers();
+        if conditional::is_not_modified(viewer, StatusCode::OK, headers, self.core.now()) {
+            return not_modified(response);
+        }
+        let Some(length) = content_length(headers) else {
+            return response;
+        };
+        match range::select(viewer, headers, length, self.cache.range_rules()) {
+            Selected::Whole => response,
+            selected => answer(response, selected, length, |body, bytes| {
+                StoredBody::boxed(Slice::new(body, 0, bytes))
+            }),
+        }
     }
 }
