@@ -53,7 +53,7 @@
 //!
 //! Of an object whose length isn't known, the last bytes are asked for as such (`bytes=-500`): they cost no more than themselves. Where they
 //! are more than a block, the very last one is asked for first, which tells where they begin. Once the first block is stored, its
-//! length answers, for what lies behind the end, too.
+//! length answers, for what lies behind the end, too; so after a 416 to another block, the first one is asked for.
 //!
 //! # Who gets stored blocks only
 //!
@@ -87,6 +87,8 @@
 //! strong validator, and a 416 to the first block (some servers send it for an empty file) are not used, and for ten minutes the object
 //! goes to the cache as if there were no blocks. What the response says isn't to be stored says so of its own block, for two minutes: a
 //! request that begins there goes to the cache. Other answers to the first block, errors among them, reach the viewer as they come.
+//! That there is no such thing (404, 410) is stored as the answer for the whole, and so for all blocks; other errors are stored
+//! by block, since a range may have caused them.
 //!
 //! What is remembered so of the last 4,096 objects is a hint: it keeps from asking for blocks, never from using those that are stored and
 //! suffice. So one odd answer, which a stranger may have provoked, takes nothing out of use, and what is forgotten costs one more question.

@@ -219,12 +219,8 @@ impl<S: Clone, St: Store> Blocks<S, St> {
                     break;
                 }
                 // The conditions come first (RFC 9110 section 13.2.2): they are answered by the first block. It says, too, whether there
-                // are any last bytes.
-                StatusCode::RANGE_NOT_SATISFIABLE
-                    if has_conditions(&viewer.headers) || matches!(piece, Piece::Last(_)) =>
-                {
-                    piece = zero;
-                }
+                // are any last bytes; and, once it is stored, to all where the object ends.
+                StatusCode::RANGE_NOT_SATISFIABLE => piece = zero,
                 _ => return Ok(response),
             }
         }
@@ -232,16 +228,6 @@ impl<S: Clone, St: Store> Blocks<S, St> {
         let response = looking.await.answer().await?;
         Ok(self.cut_from_whole(response, &viewer.headers))
     }
-}
-
-fn has_conditions(viewer: &HeaderMap) -> bool {
-    [
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_RANGE,
-    ]
-    .iter()
-    .any(|name| viewer.contains_key(name))
 }
 
 /// Makes the head of a block that of the whole.

@@ -68,14 +68,17 @@ impl<St: Store> Storing<St> {
         }
     }
 
-    /// A 200 in place of a block is the whole, and is stored and told of as that. Its origin ignores ranges; or, where it was asked
-    /// for the last bytes, such ranges.
+    /// What is of the whole, not of a block, is stored and told of as that. A 200 in place of a block: its origin ignores ranges;
+    /// or, where it was asked for the last bytes, such ranges. And the news that there is no such thing: of no other status is it
+    /// sure that it isn't owed to the range, which a stranger chooses.
     pub(super) fn came(&mut self, status: StatusCode) {
-        if status == StatusCode::OK
+        let is_missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        if (is_missing || status == StatusCode::OK)
             && let Some(whole) = self.key().without_block()
         {
             let shared = self.shared();
             match piece_of(self.key()) {
+                _ if is_missing => {}
                 Some(Piece::Last(_)) => shared.not_to_begin_with(self.key()),
                 _ => {
                     shared.rangeless.mark(&whole, shared.clock.now(), WHOLE);

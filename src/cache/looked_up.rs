@@ -78,10 +78,10 @@ impl<S, St: Store, ReqBody> LookedUp<S, St, ReqBody> {
         Some(&object.head().headers)
     }
 
-    /// When what is stored came, where that can be confirmed.
+    /// When what is stored came, where that can be confirmed, and is worth it: not the news that there is nothing.
     pub(crate) fn confirmable_from(&self) -> Option<u64> {
         let head = self.stored()?.head();
-        let can_be = condition_on(&mut HeaderMap::new(), &head.headers);
+        let can_be = head.status.is_success() && condition_on(&mut HeaderMap::new(), &head.headers);
         can_be.then_some(head.freshness.received_at)
     }
 

@@ -60,7 +60,7 @@ async fn the_whole_is_put_together_and_stored_block_by_block() {
 }
 
 #[tokio::test]
-async fn a_range_behind_the_end_is_answered_by_the_origin() {
+async fn a_range_behind_the_end_costs_the_origin_at_most_the_first_block_besides() {
     let setup = setup();
     let beyond = format!("bytes={LENGTH}-");
     // Its block has bytes: that is known here, once the block is.
@@ -75,8 +75,26 @@ async fn a_range_behind_the_end_is_answered_by_the_origin() {
         (answer.status, answer.field("content-range")),
         (416, Some("bytes */41060"))
     );
-    assert_eq!(setup.origin.asked().len(), 2);
+    let first = [block(10), block(99_999_999 / BLOCK), block(0)];
+    assert_eq!(setup.origin.ranges(), first);
+    for from in [1_u64 << 20, 1 << 30, 1 << 50] {
+        let answer = setup.range(&format!("bytes={from}-")).await;
+        let said = (answer.status, answer.field("content-range"));
+        assert_eq!(said, (416, Some("bytes */41060")));
+    }
+    assert_eq!(setup.origin.asked().len(), 3);
     setup.whole().await.assert_whole(1, LENGTH);
+}
+
+#[tokio::test]
+async fn a_range_behind_the_end_of_what_is_not_stored_is_a_416_too() {
+    let setup = setup();
+    setup.origin.field("cache-control", "no-store");
+    for _ in 0..3 {
+        let answer = setup.range("bytes=99999999-").await;
+        let said = (answer.status, answer.field("content-range"));
+        assert_eq!(said, (416, Some("bytes */41060")));
+    }
 }
 
 #[tokio::test]

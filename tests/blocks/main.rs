@@ -12,6 +12,7 @@ mod cut_off;
 mod film;
 mod heads;
 mod large;
+mod missing;
 mod origin;
 mod play;
 mod property;
