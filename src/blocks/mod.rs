@@ -43,8 +43,8 @@
 //! # What goes in blocks
 //!
 //! A `GET` without a body and without `Range`, or with one range of bytes. Its `If-None-Match`, `If-Modified-Since` and `If-Range`
-//! are answered here, in the CloudFront profiles, too. Everything else goes to the cache as it is: `HEAD` and other methods,
-//! several ranges, upgrades, `If-Match` and `If-Unmodified-Since`, and what the cache lets pass. A key policy that counts `Range` counts
+//! are answered here, in the CloudFront profiles, too. A `HEAD` without conditions that the cache has no answer for is answered by the first block, where that
+//! is stored and may be used; it asks for none. Everything else goes to the cache as it is: other methods, several ranges, upgrades, `If-Match` and `If-Unmodified-Since`, and what the cache lets pass. A key policy that counts `Range` counts
 //! it for these only: all blocks of an object have one key, and their number.
 //!
 //! What is stored answers first: the block in which the range begins, else the whole, or a part of it, that the cache has under the
@@ -105,7 +105,7 @@
 //! # Order of layers
 //!
 //! The block layer stands in the cache's place. Compression belongs above it, never below: ranges are of the bytes as the origin has them.
-//! Blocks are stored under keys of their own, so that a `HEAD` finds none of them.
+//! Blocks are stored under keys of their own: several ranges find none of them.
 
 mod body;
 mod future;

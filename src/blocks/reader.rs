@@ -13,7 +13,7 @@ use crate::{
     range::{Block, Piece},
     store::Store,
 };
-use http::{Request, Response, header, request::Parts};
+use http::{Method, Request, Response, header, request::Parts};
 use http_body::Body;
 use std::{future::Future, marker::PhantomData};
 use tower_service::Service;
@@ -21,7 +21,7 @@ use tower_service::Service;
 pub(super) struct Reader<S, St, ReqBody> {
     cache: Cache<S, St>,
     core: CacheCore<St>,
-    /// The viewer's request, for no range and without conditions.
+    /// The viewer's request, as a `GET` for no range and without conditions.
     request: Parts,
     /// Of the whole.
     key: CacheKey,
@@ -37,6 +37,7 @@ where
 {
     pub(super) fn new(cache: Cache<S, St>, core: CacheCore<St>, viewer: &Parts) -> Self {
         let mut request = viewer.clone();
+        request.method = Method::GET;
         remove_conditions(&mut request.headers);
         request.headers.remove(header::RANGE);
         let since = core.epoch();

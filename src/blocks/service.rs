@@ -18,7 +18,8 @@ use crate::{
     store::{MemoryStore, Store},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
+    request::Parts,
 };
 use http_body::Body;
 use std::{
@@ -106,21 +107,59 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let begin = Piece::to_begin_with(&parts.headers, self.size);
-        match begin.filter(|_| self.cache.may_cut(&parts, &body)) {
-            Some(begin) => {
-                let assembling = self.clone().assemble(parts, begin);
-                BlocksFuture::blocks(Box::pin(assembling))
-            }
-            None => {
-                let request = Request::from_parts(parts, OptionalBody::new(body));
-                BlocksFuture::whole(self.cache.call(request))
+        if self.cache.may_cut(&parts, &body) {
+            let begin = Piece::to_begin_with(&parts.headers, self.size);
+            match (&parts.method, begin) {
+                (&Method::GET, Some(begin)) => {
+                    let assembling = self.clone().assemble(parts, begin);
+                    return BlocksFuture::blocks(Box::pin(assembling));
+                }
+                (&Method::HEAD, _) if !has_conditions(&parts.headers) => {
+                    let described = self.clone().describe(parts);
+                    return BlocksFuture::blocks(Box::pin(described));
+                }
+                _ => {}
             }
         }
+        let request = Request::from_parts(parts, OptionalBody::new(body));
+        BlocksFuture::whole(self.cache.call(request))
     }
 }
 
 impl<S: Clone, St: Store> Blocks<S, St> {
+    /// What a `HEAD` gets: from the first block, where the cache has no answer and that has.
+    async fn describe<ReqBody, ResBody>(
+        self,
+        viewer: Parts,
+    ) -> Result<Response<ResponseBody<ResBody>>, S::Error>
+    where
+        S: Service<Request<OptionalBody<ReqBody>>, Response = Response<ResBody>>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ReqBody: Body + Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let reader = Reader::new(self.cache.clone(), self.core.clone(), &viewer);
+        let looking = reader.look_up_whole(viewer);
+        let whole = looking.await;
+        if !whole.is_here() {
+            let zero = Piece::Block(Block::new(self.size, 0));
+            let looking = reader.look_up(zero);
+            let looked = looking.await;
+            let version = looked.here().and_then(|head| Version::of(zero, head));
+            if let Some(version) = version {
+                let response = as_whole(looked.answer().await?, version.length());
+                return Ok(response.map(|_block| ResponseBody::stored(StoredBody::absent())));
+            }
+        }
+        whole.answer().await
+    }
+
     async fn assemble<ReqBody, ResBody>(
         self,
         viewer: Parts,
@@ -228,6 +267,12 @@ impl<S: Clone, St: Store> Blocks<S, St> {
         let response = looking.await.answer().await?;
         Ok(self.cut_from_whole(response, &viewer.headers))
     }
+}
+
+fn has_conditions(viewer: &HeaderMap) -> bool {
+    [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
+        .iter()
+        .any(|name| viewer.contains_key(name))
 }
 
 /// Makes the head of a block that of the whole.

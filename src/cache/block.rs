@@ -16,7 +16,7 @@ use crate::{
     range::{Piece, RangeRules, is_of_one_version},
     store::Store,
 };
-use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body::Body;
 
 /// How long is remembered what the requests for an object came to, in milliseconds.
@@ -176,11 +176,9 @@ impl<St: Store> Storing<St> {
 
 /// For those who put blocks together.
 impl<S, St: Store> Cache<S, St> {
-    /// Whether what a request is for may be put together from blocks.
+    /// Whether a request, a `GET` or `HEAD`, may be answered from blocks.
     pub(crate) fn may_cut<B: Body>(&self, parts: &Parts, body: &B) -> bool {
-        parts.method == Method::GET
-            && !self.settings().policy.freshness().is_disabled()
-            && !self.passes_through(parts, body)
+        !self.settings().policy.freshness().is_disabled() && !self.passes_through(parts, body)
     }
 
     /// The key of what a request is for.

@@ -192,6 +192,58 @@ async fn everything_else_goes_to_the_cache_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_head_is_that_of_the_first_block_where_that_is_stored() {
+    let setup = setup();
+    setup.range("bytes=9000-9001").await;
+    let head = async |fields: &[(&str, &str)]| setup.ask(request("HEAD", "/film", fields)).await;
+    let forwarded = head(&[]).await;
+    assert_eq!(forwarded.status, 200, "another block doesn't do");
+    assert_eq!(setup.origin.asked().len(), 2);
+    setup.range("bytes=0-1").await;
+    setup.origin.forget();
+    let fields = [
+        &[][..],
+        &[("cache-control", "only-if-cached")],
+        &[("range", "bytes=5-9")],
+        &[("cookie", "a=b")],
+    ];
+    for fields in fields {
+        let head = head(fields).await;
+        assert_eq!((head.status, head.body.len()), (200, 0), "{fields:?}");
+        assert!(head.cache.is_hit(), "{fields:?}");
+        let said = ["content-length", "etag", "content-range", "accept-ranges"];
+        let said = said.map(|name| head.field(name));
+        assert_eq!(said, [Some("41060"), Some("\"v1\""), None, Some("bytes")]);
+        assert!(head.field("age").is_some());
+    }
+    assert_eq!(setup.origin.asked().len(), 0);
+
+    // Nor does one that can't be used without a question.
+    assert_eq!(head(&[("cache-control", "no-cache")]).await.status, 200);
+    assert_eq!(head(&[("if-none-match", "\"v1\"")]).await.status, 304);
+    setup.clock.advance(std::time::Duration::from_secs(61));
+    assert_eq!(head(&[]).await.field("content-length"), Some("41060"));
+    let cached = head(&[("cache-control", "only-if-cached")]).await;
+    assert_eq!(cached.status, 504);
+    let asked = setup.origin.asked();
+    assert_eq!(asked.len(), 3);
+    assert!(asked.iter().all(|asked| asked.method == "HEAD"));
+}
+
+#[tokio::test]
+async fn a_head_of_a_whole_that_is_stored_is_the_whole_s() {
+    let setup = setup();
+    setup.range("bytes=0-1").await;
+    setup.clock.advance(std::time::Duration::from_secs(61));
+    setup.origin.ignore_ranges(true);
+    setup.origin.change(2, LENGTH + 1);
+    setup.whole().await.assert_whole(2, LENGTH + 1);
+    let head = setup.ask(request("HEAD", "/film", &[])).await;
+    assert!(head.cache.is_hit());
+    assert_eq!(head.field("content-length"), Some("41061"));
+}
+
+#[tokio::test]
 async fn a_small_object_is_one_block() {
     let setup = setup();
     setup.origin.change(1, 10);
