@@ -238,7 +238,7 @@ impl<S: Clone, St: Store> Blocks<S, St> {
                     {
                         break;
                     }
-                    return Ok(answer(
+                    return Ok(self.answer(
                         response,
                         selected,
                         length,
@@ -300,33 +300,37 @@ fn not_modified<B>(response: Response<ResponseBody<B>>) -> Response<ResponseBody
     Response::from_parts(parts, ResponseBody::stored(StoredBody::absent()))
 }
 
-/// An answer with what is selected, of a whole of `length` bytes with this head.
-fn answer<B>(
-    response: Response<ResponseBody<B>>,
-    selected: Selected,
-    length: u64,
-    read: impl FnOnce(ResponseBody<B>, Range<u64>) -> StoredBody,
-) -> Response<ResponseBody<B>> {
-    let (mut parts, body) = response.into_parts();
-    let mut unread = Some((body, read));
-    let mut read = |bytes| {
-        let (body, read) = unread.take()?;
-        Some(read(body, bytes))
-    };
-    let body = match cut(&mut parts.headers, selected, length, &mut read) {
-        Some((status, body)) => {
-            parts.status = status;
-            Some(body)
-        }
-        None => read(0..length),
-    };
-    Response::from_parts(
-        parts,
-        body.map_or_else(ResponseBody::empty, ResponseBody::stored),
-    )
-}
-
 impl<S, St: Store> Blocks<S, St> {
+    /// An answer with what is selected, of a whole of `length` bytes with this head.
+    fn answer<B>(
+        &self,
+        response: Response<ResponseBody<B>>,
+        selected: Selected,
+        length: u64,
+        read: impl FnOnce(ResponseBody<B>, Range<u64>) -> StoredBody,
+    ) -> Response<ResponseBody<B>> {
+        let (mut parts, body) = response.into_parts();
+        let mut unread = Some((body, read));
+        let mut read = |bytes| {
+            let (body, read) = unread.take()?;
+            Some(read(body, bytes))
+        };
+        let body = match cut(&mut parts.headers, selected, length, &mut read) {
+            Some((status, body)) => {
+                parts.status = status;
+                if status == StatusCode::RANGE_NOT_SATISFIABLE {
+                    self.cache.tell_of_error(&mut parts.headers);
+                }
+                Some(body)
+            }
+            None => read(0..length),
+        };
+        Response::from_parts(
+            parts,
+            body.map_or_else(ResponseBody::empty, ResponseBody::stored),
+        )
+    }
+
     /// The answer where the whole came, if it did.
     fn cut_from_whole<B>(
         &self,
@@ -348,7 +352,7 @@ impl<S, St: Store> Blocks<S, St> {
         };
         match range::select(viewer, headers, length, self.cache.range_rules()) {
             Selected::Whole => response,
-            selected => answer(response, selected, length, |body, bytes| {
+            selected => self.answer(response, selected, length, |body, bytes| {
                 StoredBody::boxed(Slice::new(body, 0, bytes))
             }),
         }

@@ -11,9 +11,10 @@ use super::{
 use crate::{
     conditional::strong_validator,
     freshness::Refusal,
-    headers::RequestFacts,
+    headers::{RequestFacts, X_CACHE},
     key::{CacheKey, hash_of},
     range::{Piece, RangeRules, is_of_one_version},
+    status::XCache,
     store::Store,
 };
 use http::{HeaderMap, StatusCode, header, request::Parts};
@@ -203,6 +204,14 @@ impl<S, St: Store> Cache<S, St> {
             || (!policy.may_lead(&facts) && !shared.lifted.is_marked(whole, now))
             || shared.whole.is_marked(whole, now)
             || shared.whole.is_marked(piece, now)
+    }
+
+    /// Has `X-Cache` say that an answer is an error, which was none when the cache gave it.
+    pub(crate) fn tell_of_error(&self, response: &mut HeaderMap) {
+        let settings = self.settings();
+        if settings.x_cache {
+            response.insert(X_CACHE, settings.product.x_cache(XCache::Error));
+        }
     }
 
     /// The rules for ranges.

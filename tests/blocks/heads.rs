@@ -1,9 +1,9 @@
 //! Which blocks are fetched for a request, and what its answer's head says.
 
 use super::origin::*;
-use frontage::{CachePolicy, MemoryStore, status::Detail};
+use frontage::{BlockLayer, CacheLayer, CachePolicy, MemoryStore, status::Detail};
 use http::{Response, StatusCode};
-use tower::Service;
+use tower::{Layer, Service};
 
 #[tokio::test]
 async fn a_range_costs_the_blocks_that_it_touches() {
@@ -109,6 +109,27 @@ async fn the_last_none_of_the_bytes_cost_the_first_block_and_once_it_is_stored_n
     setup.whole().await.assert_whole(1, LENGTH);
     assert_eq!(setup.range("bytes=-0").await.status, 416);
     assert_eq!(setup.origin.asked().len(), 11);
+}
+
+#[tokio::test]
+async fn x_cache_of_a_range_behind_the_end_says_that_it_is_an_error() {
+    for ignores in [false, true] {
+        let setup = setup();
+        setup.origin.ignore_ranges(ignores);
+        for range in ["bytes=99999999-", "bytes=99999999-", "bytes=-0"] {
+            let answer = setup.range(range).await;
+            let said = (answer.status, answer.field("x-cache"));
+            assert_eq!(said, (416, Some("Error from frontage")), "{range}");
+        }
+        let part = setup.range("bytes=0-1").await;
+        assert_eq!(part.field("x-cache"), Some("Hit from frontage"));
+    }
+    let cache = CacheLayer::new(MemoryStore::new(4 << 20)).x_cache(false);
+    let layer = BlockLayer::new(cache).block_size(BLOCK).unwrap();
+    let mut service = layer.layer(Origin::new(LENGTH));
+    let beyond = asking(&[("range", "bytes=99999999-")]);
+    let answer = service.call(beyond).await.unwrap();
+    assert!(answer.status() == 416 && !answer.headers().contains_key("x-cache"));
 }
 
 #[tokio::test]
