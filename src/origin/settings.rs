@@ -57,6 +57,16 @@ const FORBIDDEN: [&str; 23] = [
     "x-real-ip",
 ];
 
+/// What may be shown of a URL, or a host: what stands before an `@` may be a password.
+fn without_user(url: &str) -> String {
+    let Some((user, rest)) = url.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    let mut schemes = ["http://", "https://"].into_iter();
+    let scheme = schemes.find(|scheme| user.starts_with(scheme));
+    format!("{}{rest}", scheme.unwrap_or_default())
+}
+
 /// Where an origin is, and how it is asked: [`build`](Self::build) makes the service of it.
 ///
 /// The settings have CloudFront's names and defaults. [`cloudfront`](Self::cloudfront) has their ranges checked, too.
@@ -182,10 +192,8 @@ impl Origin {
     ///
     /// When it isn't `http://HOST[:PORT][/PATH]` or the same with `https`.
     pub fn url(url: &str) -> Result<Self, ConfigError> {
-        // What stands before an `@` may be a password.
-        let shown = url.rsplit('@').next().unwrap_or_default();
         let wanted = "http://HOST[:PORT][/PATH] or https, without user, query and fragment";
-        let error = || ConfigError::new("url", shown, wanted);
+        let error = || ConfigError::new("url", without_user(url), wanted);
         if url.contains('#') {
             return Err(error());
         }
@@ -547,8 +555,8 @@ impl Origin {
         let mut shields: Vec<(Box<str>, Self)> = Vec::new();
         for url in urls {
             let url = url.as_ref();
-            let error = |expected| ConfigError::new("shield", url, expected);
-            let wanted = "http://HOST[:PORT], or https";
+            let error = |expected| ConfigError::new("shield", without_user(url), expected);
+            let wanted = "http://HOST[:PORT] or https, without user";
             let shield = Self::url(url).map_err(|_| error(wanted))?;
             if !shield.path.is_empty() {
                 return Err(error(wanted));
@@ -686,7 +694,7 @@ impl Origin {
             None => (
                 SigningService::of_host(host).ok_or_else(|| {
                     let wanted = "a host that says what it is, or one with `signing`";
-                    ConfigError::new("access_control", host, wanted)
+                    ConfigError::new("access_control", without_user(host), wanted)
                 })?,
                 None,
             ),
@@ -719,7 +727,7 @@ impl Origin {
             At::Service(_) => return Ok((None, None)),
         };
         let wanted = "a name or an address, without a port";
-        let error = || ConfigError::new("host", host, wanted);
+        let error = || ConfigError::new("host", without_user(host), wanted);
         let with_port = |port: Option<u16>, default: u16| {
             let authority = format!("{host}:{}", port.unwrap_or(default));
             authority.parse::<Authority>().map_err(|_| error())
@@ -777,7 +785,7 @@ impl Origin {
                 match name.split('.').any(str::is_empty) {
                     true => Err(ConfigError::new(
                         "host",
-                        host,
+                        without_user(host),
                         "a name without empty labels",
                     )),
                     false => Ok(()),

@@ -698,13 +698,16 @@ fn what_cannot_be_a_shield_is_named() {
         (&["a"], "a"),
         (&["http://a", "http://b/base"], "http://b/base"),
         (&["http://a?b"], "http://a?b"),
-        (&["http://u@a"], "http://u@a"),
+        (&["http://u:hush@a"], "http://a"),
+        (&["ftp://u:hush@a"], "a"),
+        (&["http://u:hush@h@a/base"], "http://a/base"),
         (&["http://a:0"], "http://a:0"),
         (&["http://a", "http://A:80/"], "http://A:80/"),
     ] {
         let error = origin().shield(urls).unwrap_err();
         assert_eq!(error.setting(), "shield");
         assert!(error.to_string().contains(&format!("{named:?}")), "{error}");
+        assert!(!format!("{error:?}").contains("hush"), "{error:?}");
     }
     let many = |many: usize| (0..many).map(|number| format!("http://shield-{number}"));
     assert!(origin().shield(many(16)).is_ok());
