@@ -6,7 +6,15 @@ use frontage::origin::{Origin, OriginService};
 use futures_util::future::join_all;
 use http::Request;
 use http_body_util::Empty;
-use std::{cell::RefCell, io, sync::Once};
+use std::{
+    cell::RefCell,
+    io,
+    sync::{
+        Arc, Once,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
@@ -76,6 +84,40 @@ async fn a_shield_that_goes_under_many_requests_is_one_warning() {
             one.contains("an origin shield is down") && one.contains(&down),
             "{one}"
         );
+        // What failed is the shield.
+        assert!(!one.contains("the origin"), "{one}");
     }
     assert_eq!(origin.seen.heads().len(), 400);
+}
+
+#[tokio::test]
+async fn the_end_of_a_warning_is_a_warning_too() {
+    listen();
+    let origin: Server = serve(|_, peer| peer.answer_all(OK)).await;
+    let is_down = Arc::new(AtomicBool::new(true));
+    let is_closing = is_down.clone();
+    let shield = serve(move |_, mut peer| {
+        let is_closing = is_closing.load(Ordering::Relaxed);
+        async move {
+            match is_closing {
+                true => drop(peer.head().await),
+                false => peer.answer_all(OK).await,
+            }
+        }
+    })
+    .await;
+    let edge = Origin::url(&origin.url()).unwrap().shield([shield.url()]);
+    let edge = edge.unwrap().build().unwrap();
+    ask_often(&edge).await;
+    assert_eq!(warnings().len(), 1);
+    is_down.store(false, Ordering::Relaxed);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(5)).await;
+    tokio::time::resume();
+    ask_often(&edge).await;
+    let warnings = warnings();
+    let [one] = &warnings[..] else {
+        panic!("{}: {warnings:?}", warnings.len());
+    };
+    assert!(one.contains("an origin shield is back") && one.contains(&shield.url()));
 }

@@ -52,10 +52,10 @@ pub(in crate::origin) struct Shield<T> {
 }
 
 impl<T> Shield<T> {
-    /// It answered a request that it was `asked` then.
+    /// It answered a request that it was `asked` then. Who was warned is told by the same level.
     pub(in crate::origin) fn answered(&self, asked: Instant) {
         if self.health.is_up(asked) {
-            tracing::info!(shield = &*self.url, "an origin shield is back");
+            tracing::warn!(shield = &*self.url, "an origin shield is back");
         }
     }
 
@@ -74,6 +74,8 @@ impl<T> Shield<T> {
     /// Thousands of requests may find out at once.
     fn failed(&self, is_news: bool, why: OriginFailure) {
         let shield = &*self.url;
+        // To this request the shield is the origin.
+        let why = why.as_str().replace("origin", "shield");
         match is_news {
             true => tracing::warn!(shield, "an origin shield is down: {why}"),
             false => tracing::debug!(shield, "no answer of an origin shield: {why}"),
