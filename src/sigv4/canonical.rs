@@ -170,8 +170,9 @@ pub fn canonical_path(path: &str, encoding: PathEncoding) -> String {
     encoded
 }
 
-/// The query in canonical form: each name and value decoded (`+` is a space) and encoded again, a `=` even after a name
-/// without a value, sorted by encoded name, then by encoded value. Repeated parameters stay, empty pieces between `&` go.
+/// The query in canonical form: each name and value decoded (`+` is a space, as AWS's SDKs have it) and encoded again, a `=`
+/// even after a name without a value, sorted by encoded name, then by encoded value. Repeated parameters stay, empty pieces
+/// between `&` go.
 ///
 /// ```
 /// use frontage::sigv4::canonical_query;

@@ -24,7 +24,8 @@ const MAX_SKEW: u64 = 300_000;
 /// * the path is sent as it is signed: for [`SigningService::S3`] encoded as [`canonical_path`](crate::sigv4::canonical_path)
 ///   does it, else without `//`, `/./` and `/../`. Other paths have the signature of one that is, and the router below would take
 ///   them for something else. What SigV4 leaves open in the query stays open: the order of parameters, `a` for
-///   `a=`, and how a byte is encoded;
+///   `a=`, and how a byte is encoded. A space may be `%20` or `+`, since AWS's SDKs sign both alike; a plus is `%2B`. So the inner
+///   service has to read queries as forms are read: who sees a plus in `+` sees another value than the signed one;
 /// * `x-amz-content-sha256` is the body's SHA-256 in hex, which is compared as the body streams through [`SigV4Body`](super::SigV4Body);
 ///   at once where there is none. The field may be missing where there is no body. `UNSIGNED-PAYLOAD` is refused unless
 ///   [allowed](Self::allow_unsigned_payload), `STREAMING-...` always;

@@ -555,6 +555,19 @@ fn paths_are_sent_as_they_are_signed() {
     }
 }
 
+#[test]
+fn a_space_of_a_query_has_two_forms_and_a_plus_has_one() {
+    let result = |query: &str| {
+        let fields = [("host", "h.example")];
+        let sent = parts(Method::GET, "/a?q=%20%2Bx", &fields);
+        let mut sent = signed_by(credentials(), service(), sent);
+        sent.uri = format!("/a?{query}").parse().unwrap();
+        is_let_in(&guard(), sent)
+    };
+    assert!(result("q=%20%2Bx") && result("q=+%2Bx") && result("q=+%2bx"));
+    assert!(!result("q=++x") && !result("q=%20+x") && !result("q=%2B%2Bx"));
+}
+
 #[cfg(feature = "axum")]
 #[test]
 fn the_path_is_the_one_before_a_prefix_was_taken_off() {
