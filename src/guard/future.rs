@@ -1,8 +1,8 @@
 //! The future of a guard that decides by what is there already.
 
-use super::refusal::refused;
+use super::refusal::{log, refused};
 use crate::optional_body::OptionalBody;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::{
     error::Error,
@@ -35,7 +35,11 @@ impl<F, B> GuardFuture<F, B> {
         }
     }
 
-    pub(super) fn refused<R: Error + Clone + Send + Sync + 'static>(reason: R) -> Self {
+    pub(super) fn refused<R>(request: &Request<impl Sized>, reason: R) -> Self
+    where
+        R: Error + Clone + Send + Sync + 'static,
+    {
+        log(request, &reason);
         Self {
             state: State::Refused {
                 response: Some(refused(StatusCode::FORBIDDEN, reason)),

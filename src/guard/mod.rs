@@ -2,8 +2,9 @@
 //!
 //! What can't be hidden is closed: an origin that the whole world can reach answers nobody but the edge in front of it. Each of these
 //! layers is put around the origin's own service, outermost, and what it doesn't let in is answered with an empty 403 before
-//! anything else sees it. That answer says `Cache-Control: no-store`, and holds the reason as an extension, which is
-//! logged, too (`tracing`, level `INFO`); it isn't sent.
+//! anything else sees it. That answer says `Cache-Control: no-store`, and holds the reason as an extension, which isn't sent. It
+//! is logged (`tracing`, level `INFO`), with the request's method and path, without its query, and, where they are known, with
+//! the other end of the connection and the id of the access key that the request names.
 //!
 //! | layer | lets in | good for |
 //! |---|---|---|

@@ -5,6 +5,7 @@
 
 #[cfg(target_os = "linux")]
 mod edge;
+mod log;
 mod signatures;
 #[path = "../support/mod.rs"]
 mod support;

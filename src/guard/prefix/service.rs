@@ -67,7 +67,7 @@ where
                 request.extensions_mut().insert(address);
                 GuardFuture::let_in(CallWhenReady::new(self.inner.clone(), request))
             }
-            Err(reason) => GuardFuture::refused(reason),
+            Err(reason) => GuardFuture::refused(&request, reason),
         }
     }
 }

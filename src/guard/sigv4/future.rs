@@ -3,7 +3,10 @@
 use super::{SigV4Body, SignedBy, verifier::Denied};
 use crate::{
     error::BoxError,
-    guard::{SigV4Refusal, refusal::refused},
+    guard::{
+        SigV4Refusal,
+        refusal::{log, refused},
+    },
     optional_body::OptionalBody,
     ready::CallWhenReady,
     sigv4::Payload,
@@ -12,6 +15,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
+    error::Error,
     fmt,
     future::Future,
     pin::Pin,
@@ -44,7 +48,8 @@ pin_project! {
 }
 
 impl<S, B, F> RequireSigV4Future<S, B, F> {
-    pub(super) fn refused(reason: SigV4Refusal) -> Self {
+    pub(super) fn refused(request: &Request<B>, reason: SigV4Refusal) -> Self {
+        log(request, &reason);
         let denied = Denied::Refused(reason);
         Self {
             state: State::Denied { denied },
@@ -88,7 +93,12 @@ where
                             let call = CallWhenReady::new(service, request);
                             this.state.set(State::Calling { call });
                         }
-                        Err(denied) => this.state.set(State::Denied { denied }),
+                        Err(denied) => {
+                            if let Some((_, request)) = inner {
+                                log(request, denied.reason());
+                            }
+                            this.state.set(State::Denied { denied });
+                        }
                     }
                 }
                 StateProjection::Calling { call } => {
@@ -104,6 +114,13 @@ where
 }
 
 impl Denied {
+    fn reason(&self) -> &(dyn Error + 'static) {
+        match self {
+            Self::Refused(reason) => reason,
+            Self::NoCredentials(error) => error,
+        }
+    }
+
     fn response<B>(self) -> Response<OptionalBody<B>> {
         match self {
             Self::Refused(reason) => refused(StatusCode::FORBIDDEN, reason),

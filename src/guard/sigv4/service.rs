@@ -58,7 +58,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let claim = match self.verifier.claim(&request) {
             Ok(claim) => claim,
-            Err(reason) => return RequireSigV4Future::refused(reason),
+            Err(reason) => return RequireSigV4Future::refused(&request, reason),
         };
         let verifier = self.verifier.clone();
         let proving = async move { verifier.prove(&claim).await };
