@@ -35,6 +35,11 @@ const MAX_SKEW: u64 = 300_000;
 /// reason of a refusal is a [`SigV4Refusal`](super::super::SigV4Refusal); where the credentials can't be looked up, the answer is a 503
 /// with the [`CredentialsError`](crate::origin::CredentialsError). `Authorization` may be 8 KiB long, and name 64 fields.
 ///
+/// What `SignLayer` can't hash, it can't sign: with [`SigningService::Named`], as below, and for Lambda and MediaPackage, a request
+/// with a body gets here only if the viewer sends its hash in `x-amz-content-sha256`; else the edge answers it with a 400. Where
+/// viewers of a service of one's own send bodies without, both sides take [`SigningService::S3`], for which the signature leaves the
+/// body out, and the guard [allows](Self::allow_unsigned_payload) that.
+///
 /// In axum the path is the one before a `nest` took its prefix off, with the feature `axum`; without it, put the layer outside.
 ///
 /// ```

@@ -11,6 +11,11 @@ use tower_layer::Layer;
 /// A request that can't be signed doesn't reach the service below. It is answered with the status of the
 /// [`SignError`](super::SignError), which is an extension of the response, and an empty body.
 ///
+/// Bodies stream, so their hash isn't known here. For [`SigningService::S3`](super::SigningService::S3) and
+/// [`MediaStore`](super::SigningService::MediaStore) they are left out of the signature; for all others, those with a
+/// [`Named`](super::SigningService::Named) service, too, the viewer must send the hash in `x-amz-content-sha256`: without it each `POST`
+/// or `PUT` with a body is answered with a 400.
+///
 /// ```
 /// use frontage::origin::{Credentials, OriginAccessControl, SignLayer, Signer, SigningService};
 /// use http::{Request, Response};
