@@ -1,6 +1,6 @@
 //! Errors of building, and of bodies. Running invents none: what goes wrong becomes a response.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 
 /// Any error, boxed.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -11,19 +11,19 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 pub struct ConfigError {
     setting: &'static str,
     value: String,
-    expected: &'static str,
+    expected: Cow<'static, str>,
 }
 
 impl ConfigError {
     pub(crate) fn new(
         setting: &'static str,
         value: impl fmt::Display,
-        expected: &'static str,
+        expected: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self {
             setting,
             value: value.to_string(),
-            expected,
+            expected: expected.into(),
         }
     }
 

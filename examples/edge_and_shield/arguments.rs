@@ -128,28 +128,34 @@ fn parse_seconds(flag: &str, value: &str, range: RangeInclusive<f64>) -> Result<
 }
 
 fn parse_address(flag: &str, value: &str) -> Result<SocketAddr, String> {
-    value
-        .parse()
-        .map_err(|error| format!("{flag} {value:?}: {error}"))
+    value.parse().map_err(|_| {
+        format!("{flag} {value:?}: must be an IP address and a port, such as 127.0.0.1:8081")
+    })
 }
 
 fn parse_size(flag: &str, value: &str) -> Result<u64, String> {
+    let wrong = |expected| format!("{flag} {value:?}: must be {expected}");
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = value.split_at(digits);
-    let factor: u64 = match unit {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => 0,
+    let factor = match unit {
+        "" | "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
     };
+    let factor = factor
+        .filter(|_| !number.is_empty())
+        .ok_or_else(|| wrong("a size such as 64MiB"))?;
     let bytes = number
         .parse::<u64>()
         .ok()
-        .and_then(|number| number.checked_mul(factor));
-    bytes
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| format!("{flag} {value:?}: must be a size such as 64MiB"))
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(|| wrong("less than 16 EiB"))?;
+    match bytes {
+        0 => Err(wrong("more than 0")),
+        bytes => Ok(bytes),
+    }
 }
 
 #[cfg(test)]
@@ -201,6 +207,23 @@ mod tests {
         assert!(USAGE.contains(&format!("(default {}MiB", edge_memory >> 20)));
         assert!(USAGE.contains(&format!("(default {control})")));
         assert_eq!(duration, None);
+    }
+
+    #[test]
+    fn a_size_that_cannot_be_says_why() {
+        for (value, why) in [
+            ("", "must be a size such as 64MiB"),
+            ("MiB", "must be a size such as 64MiB"),
+            ("1KB", "must be a size such as 64MiB"),
+            ("-1", "must be a size such as 64MiB"),
+            ("0", "must be more than 0"),
+            ("0MiB", "must be more than 0"),
+            ("99999999999GiB", "must be less than 16 EiB"),
+            ("99999999999999999999", "must be less than 16 EiB"),
+        ] {
+            let message = parse_size("--memory", value).unwrap_err();
+            assert_eq!(message, format!("--memory {value:?}: {why}"));
+        }
     }
 
     #[test]

@@ -98,9 +98,9 @@ impl Arguments {
 const FAILOVER: &str = "500,502,503,504";
 
 fn parse_listen(value: &str) -> Result<SocketAddr, String> {
-    value
-        .parse()
-        .map_err(|error| format!("--listen {value:?}: {error}"))
+    value.parse().map_err(|_| {
+        format!("--listen {value:?}: must be an IP address and a port, such as 127.0.0.1:3000")
+    })
 }
 
 fn parse_failover(value: &str) -> Result<FailoverCriteria, String> {
@@ -129,22 +129,28 @@ fn parse_attempts(value: &str) -> Result<u32, String> {
 }
 
 fn parse_size(value: &str) -> Result<u64, String> {
+    let wrong = |expected| format!("--memory {value:?}: must be {expected}");
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = value.split_at(digits);
-    let factor: u64 = match unit {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => 0,
+    let factor = match unit {
+        "" | "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
     };
+    let factor = factor
+        .filter(|_| !number.is_empty())
+        .ok_or_else(|| wrong("a size such as 64MiB"))?;
     let bytes = number
         .parse::<u64>()
         .ok()
-        .and_then(|number| number.checked_mul(factor));
-    bytes
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| format!("--memory {value:?}: must be a size such as 64MiB"))
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(|| wrong("less than 16 EiB"))?;
+    match bytes {
+        0 => Err(wrong("more than 0")),
+        bytes => Ok(bytes),
+    }
 }
 
 fn parse_policy(value: &str) -> Result<CachePolicy, String> {
@@ -198,6 +204,23 @@ mod tests {
         let seconds = parse_seconds("", "0.5").unwrap();
         assert_eq!(seconds, Duration::from_millis(500));
         assert_eq!(parse_seconds("", "3").unwrap(), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_size_that_cannot_be_says_why() {
+        for (value, why) in [
+            ("", "must be a size such as 64MiB"),
+            ("MiB", "must be a size such as 64MiB"),
+            ("1KB", "must be a size such as 64MiB"),
+            ("-1", "must be a size such as 64MiB"),
+            ("0", "must be more than 0"),
+            ("0MiB", "must be more than 0"),
+            ("99999999999GiB", "must be less than 16 EiB"),
+            ("99999999999999999999", "must be less than 16 EiB"),
+        ] {
+            let message = parse_size(value).unwrap_err();
+            assert_eq!(message, format!("--memory {value:?}: {why}"));
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ usage: video [options]
 
 /// More could hardly be told apart on the page.
 const MAX_BLOCKS: u64 = 4096;
+/// The library's.
+const MIN_BLOCK_SIZE: u64 = 4 << 10;
 const MAX_MINUTES: u16 = 360;
 const MAX_DELAY: u64 = 10_000;
 
@@ -74,8 +76,10 @@ impl Arguments {
         let recording = Recording::of_minutes(minutes);
         let blocks = recording.length().div_ceil(block_size.get());
         if blocks > MAX_BLOCKS {
+            let smallest = recording.length().div_ceil(MAX_BLOCKS).max(MIN_BLOCK_SIZE);
             return Err(format!(
-                "--block-size {block_size}: {blocks} blocks, and the page shows at most {MAX_BLOCKS}"
+                "--block-size {block_size}: {blocks} blocks, and the page shows at most {MAX_BLOCKS}: \
+                 {smallest} is the smallest for this recording"
             ));
         }
         // Who plays doesn't say how fresh the blocks are to be: a reload by hand finds them, too.
@@ -98,26 +102,31 @@ impl Arguments {
 }
 
 fn parse_address(flag: &str, value: &str) -> Result<SocketAddr, String> {
-    value
-        .parse()
-        .map_err(|error| format!("{flag} {value:?}: {error}"))
+    value.parse().map_err(|_| {
+        format!("{flag} {value:?}: must be an IP address and a port, such as 127.0.0.1:3000")
+    })
 }
 
 fn parse_size(flag: &str, value: &str) -> Result<NonZeroU64, String> {
+    let wrong = |expected| format!("{flag} {value:?}: must be {expected}");
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = value.split_at(digits);
-    let factor: u64 = match unit {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => 0,
+    let factor = match unit {
+        "" | "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
     };
-    number
+    let factor = factor
+        .filter(|_| !number.is_empty())
+        .ok_or_else(|| wrong("a size such as 64MiB"))?;
+    let bytes = number
         .parse::<u64>()
         .ok()
-        .and_then(|number| NonZeroU64::new(number.checked_mul(factor)?))
-        .ok_or_else(|| format!("{flag} {value:?}: must be a size such as 64MiB"))
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(|| wrong("less than 16 EiB"))?;
+    NonZeroU64::new(bytes).ok_or_else(|| wrong("more than 0"))
 }
 
 fn parse_delay(flag: &str, value: &str) -> Result<Duration, String> {
@@ -169,6 +178,23 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_cannot_be_says_why() {
+        for (value, why) in [
+            ("", "must be a size such as 64MiB"),
+            ("MiB", "must be a size such as 64MiB"),
+            ("1KB", "must be a size such as 64MiB"),
+            ("-1", "must be a size such as 64MiB"),
+            ("0", "must be more than 0"),
+            ("0MiB", "must be more than 0"),
+            ("99999999999GiB", "must be less than 16 EiB"),
+            ("99999999999999999999", "must be less than 16 EiB"),
+        ] {
+            let message = parse_size("--memory", value).unwrap_err();
+            assert_eq!(message, format!("--memory {value:?}: {why}"));
+        }
+    }
+
+    #[test]
     fn mistakes_name_the_flag_and_the_value() {
         for (line, flag, value) in [
             ("--listen here", "--listen", "here"),
@@ -177,8 +203,20 @@ mod tests {
             ("--memory 4MiB", "--memory", "4194304"),
             ("--block-size 1MB", "--block-size", "1MB"),
             ("--block-size 64KiB", "--block-size", "4845 blocks"),
+            ("--block-size 64KiB", "--block-size", "77520 is the"),
             ("--block-size 1KiB --minutes 1", "--block-size", "1024"),
+            (
+                "--block-size 1KiB --minutes 1",
+                "--block-size",
+                "4096 is the",
+            ),
+            (
+                "--block-size 3KiB --minutes 1",
+                "--block-size",
+                "at least 4096",
+            ),
             ("--block-size 100MiB", "--block-size", "104857600"),
+            ("--memory 4MiB", "--memory", "at most 524288 bytes"),
             ("--origin-delay soon", "--origin-delay", "soon"),
             ("--origin-delay 10001", "--origin-delay", "10001"),
             ("--minutes 0", "--minutes", "0"),

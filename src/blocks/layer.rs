@@ -69,9 +69,10 @@ impl<St: Store> BlockLayer<St> {
         let size = NonZeroU64::new(bytes)
             .filter(|size| *size >= SMALLEST)
             .ok_or_else(|| ConfigError::new(SETTING, bytes, "at least 4096 bytes"))?;
-        let most = self.cache.core().store().max_object();
-        if most.is_some_and(|most| bytes > most) {
-            let expected = "at most the largest body that the store takes";
+        if let Some(most) = self.cache.core().store().max_object()
+            && bytes > most
+        {
+            let expected = format!("at most {most} bytes, the largest body that the store takes");
             return Err(ConfigError::new(SETTING, bytes, expected));
         }
         self.size = size;
@@ -105,6 +106,16 @@ mod tests {
             let error = large.clone().block_size(size).unwrap_err();
             assert_eq!(error.setting(), "block_size", "{size}");
         }
+        let named = |error: ConfigError, bytes: &str| {
+            assert!(error.to_string().contains(bytes), "{error}");
+        };
+        named(large.clone().block_size(4095).unwrap_err(), "4096 bytes");
+        let small = layer(MemoryStore::new(4 << 20));
+        named(
+            small.clone().block_size(1 << 20).unwrap_err(),
+            "524288 bytes",
+        );
+        assert!(small.block_size(512 << 10).is_ok());
         assert_eq!(layer(MemoryStore::new(4 << 20)).size.get(), 512 << 10);
         assert_eq!(layer(MemoryStore::new(1 << 10)).size.get(), 4 << 10);
     }
