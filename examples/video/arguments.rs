@@ -10,7 +10,8 @@ use std::{
 
 pub(crate) const USAGE: &str = "\
 A recording of some hundred megabytes behind a slow origin, played in the browser:
-it is fetched and cached in blocks, and the page shows which.
+it is fetched and cached in blocks, and the page shows which. What a viewer says in
+Cache-Control is ignored: a reload plays what is stored, and only-if-cached fetches.
 
 usage: video [options]
 

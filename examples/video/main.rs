@@ -9,6 +9,10 @@
 //! origin does. Reload the page and go there again: now it's a hit. More than half of the recording doesn't fit into the
 //! cache: who hears it all sees blocks evicted and fetched again.
 //!
+//! The cache is told to ignore what viewers say in `Cache-Control` (`CachePolicy::honor_request_directives(false)`): `no-cache`, as a
+//! reload by hand sends it, is a hit where the block is stored, and `only-if-cached` fetches one that isn't. By default the one fetches,
+//! and the other is a 504.
+//!
 //! The origin is a server of its own on another port; `frontage` asks it for a block at a time. Without a browser:
 //!
 //! ```text
