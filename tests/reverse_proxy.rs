@@ -274,6 +274,34 @@ async fn a_shield_has_what_another_edge_fetched_and_is_done_without_when_it_is_g
     assert!(heads[1].starts_with("GET /b "), "{heads:?}");
 }
 
+#[tokio::test]
+async fn an_edge_and_a_shield_are_told_apart_by_their_names() {
+    let fresh = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 2\r\n\r\nok";
+    let origin = answers(fresh).await;
+    let shield = Proxy::start(&format!("--origin {} --name middle", origin.url())).await;
+    let flags = format!(
+        "--origin {} --shield http://{}",
+        origin.url(),
+        shield.0.address
+    );
+    let edge = Proxy::start(&flags).await;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let asked = client.request(
+        Request::get(format!("http://{}/a", edge.0.address))
+            .body(Empty::<Bytes>::new())
+            .unwrap(),
+    );
+    let response = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    let response = response.expect("it hangs").unwrap();
+    let said: Vec<_> = response.headers().get_all("cache-status").iter().collect();
+    let said = said.iter().map(|line| line.to_str().unwrap());
+    let said = said.collect::<Vec<_>>().join(", ");
+    assert!(
+        said.starts_with("middle; ") && said.contains(", frontage; "),
+        "{said}"
+    );
+}
+
 /// Passes each connection on to an address that is told later, and counts the requests.
 async fn counted(to: tokio::sync::watch::Receiver<Option<SocketAddr>>) -> (SocketAddr, Seen) {
     let server = serve(move |_, mut peer| {

@@ -1,15 +1,19 @@
 //! The command line.
 
 use crate::origins::{Origins, Settings};
-use frontage::{CachePolicy, origin::FailoverCriteria};
-use std::{net::SocketAddr, time::Duration};
+use frontage::{CacheLayer, CachePolicy, MemoryStore, origin::FailoverCriteria};
+use http::Uri;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 pub(crate) const USAGE: &str = "\
 A caching reverse proxy.
 
 usage: reverse_proxy --listen ADDR --origin URL [--secondary URL [--failover CODES]]
                      [--shield URL]... [--connect-timeout S] [--attempts N] [--response-timeout S]
-                     [--memory SIZE] [--policy NAME]
+                     [--memory SIZE] [--policy NAME] [--name NAME]
 
   --listen ADDR         where to listen, such as 127.0.0.1:8080
   --origin URL          where to fetch from, such as http://127.0.0.1:9000 or https://example.com/base
@@ -17,13 +21,16 @@ usage: reverse_proxy --listen ADDR --origin URL [--secondary URL [--failover COD
   --failover CODES      which of 400,403,404,416,429,500,502,503,504 are failures
                         (default 500,502,503,504); no connection counts as 503, no answer in time as 504
   --shield URL          an origin shield, such as http://10.0.0.1:8080: another such proxy in front of the same
-                        --origin; may be repeated, up to 16 times
+                        --origin; may be repeated, up to 16 times. What one edge fetched, another finds there if viewers
+                        ask both by the same Host, name and port: it is in the key. A shield has no --shield itself,
+                        least of all those who name it: then GET works, and other methods end with a 508
   --connect-timeout S   how long an attempt to connect may take, in seconds (default 10)
   --attempts N          how often to try (default 3)
   --response-timeout S  how long an origin may send nothing, in seconds (default 30)
   --memory SIZE         the store's cap: bytes, or with KiB, MiB or GiB (default 256MiB)
   --policy NAME         default, rfc9111, caching-optimized, caching-disabled or
                         use-origin-cache-control-headers (default: default)
+  --name NAME           what the proxy is called in Cache-Status and X-Cache (default frontage)
 
 environment: RUST_LOG says what is logged (default warn), SSL_CERT_FILE whom to trust in place of the system's
 ";
@@ -33,8 +40,7 @@ environment: RUST_LOG says what is logged (default warn), SSL_CERT_FILE whom to 
 pub(crate) struct Arguments {
     pub(crate) listen: SocketAddr,
     pub(crate) origins: Origins,
-    pub(crate) memory: u64,
-    pub(crate) policy: CachePolicy,
+    pub(crate) cache: CacheLayer,
 }
 
 impl Arguments {
@@ -50,6 +56,7 @@ impl Arguments {
         let mut settings = Settings::default();
         let mut memory = 256 << 20;
         let mut policy = CachePolicy::default();
+        let mut name = None;
         while let Some(flag) = arguments.next() {
             if flag == "--help" || flag == "-h" {
                 return Ok(None);
@@ -74,6 +81,7 @@ impl Arguments {
                 }
                 "--memory" => memory = parse_size(&value()?)?,
                 "--policy" => policy = parse_policy(&value()?)?,
+                "--name" => name = Some(value()?),
                 _ => return Err(format!("unknown argument {flag:?} (see --help)")),
             }
         }
@@ -85,11 +93,19 @@ impl Arguments {
             (None, Some(_)) => return Err("--failover needs --secondary (see --help)".into()),
             (None, None) => None,
         };
+        let origins = settings.origins(&origin, &shields, secondary)?;
+        if let Some(shield) = shields.iter().find(|shield| is_at(listen, shield)) {
+            return Err(format!(
+                "--shield {shield:?}: is this proxy itself, which listens on {listen}"
+            ));
+        }
         Ok(Some(Self {
             listen,
-            origins: settings.origins(&origin, &shields, secondary)?,
-            memory,
-            policy,
+            origins,
+            cache: named(
+                CacheLayer::new(MemoryStore::new(memory)).policy(policy),
+                name,
+            )?,
         }))
     }
 }
@@ -101,6 +117,30 @@ fn parse_listen(value: &str) -> Result<SocketAddr, String> {
     value.parse().map_err(|_| {
         format!("--listen {value:?}: must be an IP address and a port, such as 127.0.0.1:3000")
     })
+}
+
+/// Whether a URL leads to whoever listens there.
+fn is_at(listen: SocketAddr, url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else {
+        return false;
+    };
+    let host = url.host().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let (ip, is_any) = (listen.ip(), listen.ip().is_unspecified());
+    let is_here = match address {
+        Ok(address) => address == ip || (is_any && address.is_loopback()),
+        Err(_) => host.eq_ignore_ascii_case("localhost") && (is_any || ip.is_loopback()),
+    };
+    is_here && url.port_u16().unwrap_or(80) == listen.port()
+}
+
+fn named(cache: CacheLayer, name: Option<String>) -> Result<CacheLayer, String> {
+    match name {
+        None => Ok(cache),
+        Some(name) => cache
+            .product(&name)
+            .map_err(|error| format!("--name {name:?}: {error}")),
+    }
 }
 
 fn parse_failover(value: &str) -> Result<FailoverCriteria, String> {
@@ -176,10 +216,11 @@ mod tests {
     fn a_full_line_is_read() {
         let arguments = parse(
             "--listen 127.0.0.1:80 --origin http://localhost:90/ --secondary http://localhost:91/base \
-             --failover 404,500 --shield http://a --shield http://b:8080 --connect-timeout 0.5 --attempts 1 --response-timeout 5 --memory 2MiB --policy rfc9111",
+             --failover 404,500 --shield http://a --shield http://b:8080 --connect-timeout 0.5 --attempts 1 --response-timeout 5 --memory 2MiB --policy rfc9111 --name edge",
         );
         let arguments = arguments.unwrap().unwrap();
-        assert_eq!(arguments.memory, 2 << 20);
+        let usage = arguments.cache.core().store().usage();
+        assert_eq!(usage.capacity, 2 << 20);
         assert!(matches!(arguments.origins, Origins::Right(_)));
         assert!(parse("--help").unwrap().is_none());
     }
@@ -197,6 +238,31 @@ mod tests {
         assert!(format!("{two:?}").contains(default), "{two:?}");
         let message = parse(&format!("{line} --failover 500")).unwrap_err();
         assert!(message.contains("--failover needs --secondary"));
+    }
+
+    #[test]
+    fn a_proxy_is_not_its_own_shield() {
+        for (listen, shield, is_itself) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080", true),
+            ("127.0.0.1:8080", "http://LocalHost:8080/", true),
+            ("127.0.0.1:80", "http://127.0.0.1", true),
+            ("[::1]:8080", "http://[::1]:8080", true),
+            ("0.0.0.0:8080", "http://127.0.0.1:8080", true),
+            ("[::]:8080", "http://localhost:8080", true),
+            ("127.0.0.1:8080", "http://127.0.0.1:8081", false),
+            ("127.0.0.1:8080", "http://127.0.0.2:8080", false),
+            ("10.0.0.1:8080", "http://localhost:8080", false),
+            ("0.0.0.0:8080", "http://10.0.0.1:8080", false),
+        ] {
+            let line = format!("--listen {listen} --origin http://a --shield {shield}");
+            match parse(&line) {
+                Ok(_) => assert!(!is_itself, "{line}"),
+                Err(message) => {
+                    let is_named = message.contains(shield) && message.contains("itself");
+                    assert!(is_itself && is_named, "{line}: {message}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -248,14 +314,22 @@ mod tests {
             ("--memory", "0"),
             ("--memory", "99999999999GiB"),
             ("--policy", "fast"),
+            ("--name", "1edge"),
+            ("--shield", "http://127.0.0.1"),
         ] {
             let line = format!("--listen 127.0.0.1:80 --origin http://a {flag} {value}");
             let message = parse(&line).unwrap_err();
             let named = message.contains(flag) && message.contains(&format!("{value:?}"));
             assert!(named, "{line}: {message}");
         }
-        let password = parse("--listen 127.0.0.1:80 --origin http://user:hush@a").unwrap_err();
-        assert!(password.contains("without user") && !password.contains("hush"));
+        for flag in ["--origin", "--secondary", "--shield"] {
+            let line = format!(
+                "--listen 127.0.0.1:80 --origin http://a {flag} http://user:hush@127.0.0.1"
+            );
+            let message = parse(&line).unwrap_err();
+            let named = message.contains(flag) && message.contains("without user");
+            assert!(named && !message.contains("hush"), "{message}");
+        }
         for (line, named) in [
             ("--fast", "--fast"),
             ("--memory", "--memory"),

@@ -15,9 +15,15 @@
 //! With origin shields, which are such proxies themselves: what all edges miss is fetched from the origin once.
 //!
 //! ```text
-//! cargo run --release --example reverse_proxy -- --listen 127.0.0.1:8081 --origin http://127.0.0.1:9000
+//! cargo run --release --example reverse_proxy -- --listen 127.0.0.1:8081 --origin http://127.0.0.1:9000 --name shield
 //! cargo run --release --example reverse_proxy -- --listen 127.0.0.1:8080 --origin http://127.0.0.1:9000 --shield http://127.0.0.1:8081
+//! cargo run --release --example reverse_proxy -- --listen 127.0.0.1:8082 --origin http://127.0.0.1:9000 --shield http://127.0.0.1:8081
+//! curl -i -H 'Host: www.example.com' http://127.0.0.1:8080/
+//! curl -i -H 'Host: www.example.com' http://127.0.0.1:8082/
 //! ```
+//!
+//! The second finds in the shield what the first made it fetch. That takes one `Host`, as a site's edges have: it goes on to the shield,
+//! and is in the keys of all caches. Without `-H` each edge has its own, with its port.
 
 mod arguments;
 mod origins;
@@ -25,7 +31,7 @@ mod server;
 mod viewer;
 
 use arguments::Arguments;
-use frontage::{CacheLayer, MemoryStore, cdn_loop::CdnLoopLayer};
+use frontage::cdn_loop::CdnLoopLayer;
 use std::{error::Error, process::ExitCode};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tower::Layer;
@@ -65,9 +71,8 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("--listen {}: {error}", arguments.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    let layer = CacheLayer::new(MemoryStore::new(arguments.memory)).policy(arguments.policy);
     // Outermost, or a request that comes back would wait for itself in the cache.
-    let cache = CdnLoopLayer::new("frontage")?.layer(layer.layer(arguments.origins));
+    let cache = CdnLoopLayer::new("frontage")?.layer(arguments.cache.layer(arguments.origins));
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let stop = async move {
         tokio::select! {

@@ -511,6 +511,7 @@ impl Origin {
     ///   order (rendezvous hashing). What no cache answers goes through it, so that it forgets what a `PUT` changes; WebSocket and
     ///   gRPC go to the origin.
     /// * A shield gets the viewer's request: with the viewer's `Host`, without the origin's path, custom headers, and signature.
+    ///   That `Host`, name and port, is in its keys: what one cache fetched, another finds there if both are asked by one name.
     ///   The connection timeout, response timeout, keep-alive timeout, `Via` and the TLS configuration are this origin's. It is
     ///   asked by HTTP/1.1, once.
     /// * Where it can't be reached, the next one is asked, and when there is none left, the origin. When a shield goes, the keys of
@@ -523,7 +524,8 @@ impl Origin {
     /// * What can't be reached isn't asked for 5 s; then one request in 5 s tries it, until it answers. The same holds for what
     ///   leaves three requests in a row without an answer, whatever they are for: one URL at which it fails takes no shield down.
     ///   A shield that takes longer than the response timeout gives no answer: let it ask the origin with a shorter one, or
-    ///   fewer attempts, so that what is slow is a 504 of the shield, not the shield.
+    ///   fewer attempts, so that what is slow is a 504 of the shield, not the shield. That one is down, and that it is back, is
+    ///   logged (`tracing`, level `WARN`).
     /// * Each answer of a shield is final, a 5xx, too: the origin's failure, or its own way to shed load. Behind a shield an
     ///   [origin group](super::OriginGroup) sees the status of that, 502 or 504, and not what failed. But for a 508 (Loop
     ///   Detected) to a `GET` or `HEAD`: then the origin is asked, once.
