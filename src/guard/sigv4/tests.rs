@@ -682,6 +682,28 @@ fn an_unsigned_body_is_let_in_only_where_that_is_allowed() {
 }
 
 #[test]
+fn a_body_that_nobody_hashed_is_let_in_by_the_service_that_leaves_it_out() {
+    let result = |service: SigningService| {
+        let mut sent = parts(Method::POST, "/a", &[("host", "h.example")]);
+        let access_control = OriginAccessControl::always(credentials());
+        let signer = Signer::new(
+            access_control,
+            service.clone(),
+            "h.example",
+            Some("eu-west-1"),
+        );
+        let signer = signer.unwrap().clock(ManualClock::at(NOW));
+        block_on(signer.sign(&mut sent, true)).map_err(|error| error.status())?;
+        let guard = guard_of(credentials(), service).allow_unsigned_payload();
+        let (_, _, read) =
+            through(&guard, sent, whole("any")).map_err(|refused| refused.status())?;
+        Ok(read.unwrap())
+    };
+    assert_eq!(result(service()), Err(StatusCode::BAD_REQUEST));
+    assert_eq!(result(SigningService::S3), Ok("any".into()));
+}
+
+#[test]
 fn what_is_no_hash_is_refused() {
     for payload in [
         "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
