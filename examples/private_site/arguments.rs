@@ -203,7 +203,8 @@ fn parse_region(flag: &str, value: String) -> Result<String, String> {
 fn parse_endpoint(flag: &str, value: String) -> Result<String, String> {
     match Origin::url(&value) {
         Ok(_) => Ok(value),
-        Err(error) => Err(format!("{flag} {value:?}: {error}")),
+        // It shows the URL without a password.
+        Err(error) => Err(format!("{flag}: {error}")),
     }
 }
 
@@ -266,6 +267,13 @@ mod tests {
         assert_eq!((arguments.listen.port(), arguments.memory), (1, 2 << 20));
         assert!(parse("--primary x --help").is_err());
         assert!(parse("--self-contained --help").unwrap().is_none());
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let message = parse("--endpoint http://user:hush@a").unwrap_err();
+        let named = message.contains("--endpoint") && message.contains("http://a");
+        assert!(named && !message.contains("hush"), "{message}");
     }
 
     #[test]
