@@ -97,8 +97,9 @@
 //! stored or shared (it has no lifetime, or says `no-cache`), each reader causes a fetch of its own, and its range is cut from that.
 //!
 //! A 206 that isn't just the block, says no length, or has no strong validator, and a 416 to the first block (some servers send it
-//! for an empty file) are not used, and for ten minutes the object goes to the cache as if there were no blocks. Where a block's
-//! response says that it isn't to be stored, requests that begin in this block go to the cache for two minutes, others don't.
+//! for an empty file) are not stored, and for ten minutes the object goes to the cache as if there were no blocks; but a range that
+//! lies in such a block, and lacks a validator only, is cut from it for those who wait. Where a block's response says that it isn't
+//! to be stored, requests that begin in this block go to the cache for two minutes, others don't.
 //!
 //! Other answers to the first block, errors among them, reach the viewer as they come. That there is no such thing (404, 410) is
 //! stored as the answer for the whole, and so for all blocks; other errors are stored by block, since a range may have caused them.

@@ -210,9 +210,12 @@ impl<S: Clone, St: Store> Blocks<S, St> {
                             piece = zero;
                             continue;
                         }
-                        (None, Piece::Block(_)) => {
+                        (None, Piece::Block(block)) => {
                             self.core.can_not_be_cut(reader.key());
-                            break;
+                            match self.cut_from_block(response, block, &viewer.headers) {
+                                Some(response) => return Ok(response),
+                                None => break,
+                            }
                         }
                     };
                     let length = version.length();
@@ -329,6 +332,32 @@ impl<S, St: Store> Blocks<S, St> {
             parts,
             body.map_or_else(ResponseBody::empty, ResponseBody::stored),
         )
+    }
+
+    /// The answer where all that is wanted lies in a block that can't be told from those of other versions.
+    fn cut_from_block<B>(
+        &self,
+        response: Response<ResponseBody<B>>,
+        block: Block,
+        viewer: &HeaderMap,
+    ) -> Option<Response<ResponseBody<B>>>
+    where
+        B: Body + Send + 'static,
+    {
+        let length = block.length_of_whole(response.headers())?;
+        let own = block.bytes(length);
+        let response = as_whole(response, length);
+        let headers = response.headers();
+        if conditional::is_not_modified(viewer, StatusCode::OK, headers, self.core.now()) {
+            return Some(not_modified(response));
+        }
+        let selected = range::select(viewer, headers, length, self.cache.range_rules());
+        let lies_in_it = matches!(&selected, Selected::Part(part) if own.start <= part.start && part.end <= own.end);
+        lies_in_it.then(|| {
+            self.answer(response, selected, length, |body, bytes| {
+                StoredBody::boxed(Slice::new(body, own.start, bytes))
+            })
+        })
     }
 
     /// The answer where the whole came, if it did.

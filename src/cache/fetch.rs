@@ -208,7 +208,7 @@ impl<St: Store> Sent<St> {
         let is_head = *storing.method() == Method::HEAD;
         let accepted = match judged {
             Ok(accepted) => accepted,
-            // Those who wait read no more than its head: all are to ask anew, for the whole.
+            // Those who wait have what they want cut from it, or ask anew, for the whole.
             Err(Refusal::Block) => {
                 answer.detail = Some(Detail::NotStored(Refusal::Block));
                 return self.carry(waiting, None, answer, response).await;

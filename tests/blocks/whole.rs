@@ -108,6 +108,39 @@ async fn what_can_not_be_told_from_other_versions_is_not_cut() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_block_without_version_has_a_range_within_it_cut_from_that() {
+    for etag in ["", "W/\"v1\""] {
+        let setup = setup();
+        setup.origin.field("etag", etag);
+        let answers = join_all((0..60).map(|_| setup.range("bytes=5000-5099")));
+        for answer in answers.await {
+            answer.assert_part(1, 5000..5100, LENGTH);
+        }
+        assert_eq!(setup.origin.ranges(), [block(1)]);
+        // That there are no blocks is remembered, and more than one makes no answer.
+        let setup = with(CachePolicy::default());
+        setup.origin.field("etag", etag);
+        let answers = join_all((0..60).map(|_| setup.range("bytes=8191-8192")));
+        for answer in answers.await {
+            answer.assert_part(1, 8191..8193, LENGTH);
+        }
+        let ranges = setup.origin.ranges();
+        assert_eq!(ranges[..2], [&block(1)[..], "bytes=8191-8192"]);
+        assert!(!ranges.contains(&block(2)));
+    }
+    let setup = setup();
+    setup.origin.field("etag", "W/\"v1\"");
+    let fields = [("range", "bytes=0-9"), ("if-range", "W/\"v1\"")];
+    setup.ask(asking(&fields)).await;
+    // This origin doesn't know `If-Range`, whose weak validator never holds.
+    assert_eq!(setup.origin.ranges(), [&block(0)[..], "bytes=0-9"]);
+    let setup = with(CachePolicy::default());
+    setup.origin.field("etag", "W/\"v1\"");
+    let fields = [("range", "bytes=0-9"), ("if-none-match", "W/\"v1\"")];
+    assert_eq!(setup.ask(asking(&fields)).await.status, 304);
+}
+
+#[tokio::test]
 async fn last_modified_will_do_where_it_is_strong() {
     for (date, blocks) in [
         ("Thu, 01 Jan 2026 00:00:00 GMT", 0),
