@@ -19,6 +19,7 @@ use crate::{
 };
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body::Body;
+use std::iter;
 
 /// How long is remembered what the requests for an object came to, in milliseconds.
 const WHOLE: u64 = 600_000;
@@ -160,7 +161,9 @@ impl<St: Store> Storing<St> {
 
     /// Remembers that answers for the key aren't stored. Of a block that says nothing of others, which may be stored.
     pub(super) fn mark_uncacheable(&self) {
-        self.shared().mark_uncacheable(self.key());
+        for key in iter::once(self.key()).chain(&self.asked_under) {
+            self.shared().mark_uncacheable(key);
+        }
         if self.key().block().is_some() {
             self.shared().not_to_begin_with(self.key());
         }

@@ -31,6 +31,7 @@ use http::{
 };
 use std::{
     future::{Future, poll_fn},
+    mem,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
@@ -40,6 +41,8 @@ pub(super) struct Storing<St> {
     core: CacheCore<St>,
     settings: Arc<Settings>,
     key: CacheKey,
+    /// The key that it was asked for under, where that was another.
+    pub(super) asked_under: Option<CacheKey>,
     method: Method,
     facts: RequestFacts,
     /// The request's fields: `Vary` selects by them.
@@ -72,6 +75,7 @@ impl<St: Store> Storing<St> {
             core: core.clone(),
             settings: settings.clone(),
             key,
+            asked_under: None,
             method: parts.method.clone(),
             facts: *facts,
             request: parts.headers.clone(),
@@ -125,7 +129,7 @@ impl<St: Store> Storing<St> {
 
     /// Stores it under another key.
     pub(super) fn rename(&mut self, key: CacheKey) {
-        self.key = key;
+        self.asked_under = Some(mem::replace(&mut self.key, key));
     }
 
     /// The epoch of invalidation at which the request went out.

@@ -1,10 +1,11 @@
 //! Objects that there aren't: one answer is for all their blocks.
 
-use super::origin::*;
-use frontage::{CachePolicy, status::Detail};
+use super::{origin::*, support::until};
+use frontage::{CachePolicy, MemoryStore, status::Detail};
 use futures_util::future::join_all;
 use http::{HeaderValue, Response, StatusCode};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 
 /// With an origin that answers everything like this.
 fn setup_with(policy: CachePolicy, code: u16, cache_control: &'static str) -> Setup {
@@ -49,6 +50,27 @@ async fn a_hundred_cold_readers_of_nothing_cause_at_most_one_fetch_for_each_bloc
     }
     let fetches = setup.origin.asked().len();
     assert!(fetches <= 10, "{fetches}");
+}
+
+#[tokio::test]
+async fn who_asks_for_what_is_missing_and_not_stored_waits_for_nobody() {
+    let permits = Arc::new(Semaphore::new(1));
+    let origin = Origin::new(LENGTH).held_by(&permits);
+    let setup = Setup::new(origin, MemoryStore::new(4 << 20), CachePolicy::default());
+    setup.origin.spoil(|_, response| {
+        *response = Response::new(0..3);
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        let no_store = HeaderValue::from_static("no-store");
+        response.headers_mut().insert("cache-control", no_store);
+    });
+    assert_eq!(setup.range("bytes=9000-").await.status, 404);
+    let all_at_once = async {
+        until(|| setup.origin.waiting.get() == 20).await;
+        permits.add_permits(20);
+    };
+    let asking = join_all((0..20).map(|_| setup.range("bytes=9000-")));
+    let (answers, ()) = tokio::join!(asking, all_at_once);
+    assert!(answers.iter().all(|answer| answer.status == 404));
 }
 
 #[tokio::test]
