@@ -386,6 +386,88 @@ async fn after_a_write_nobody_gets_what_was_asked_for_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_service_is_waited_for_as_long_as_the_fetch_may_take() {
+    let second = Duration::from_secs(1);
+    let slower = CoalesceLayer::builder().fetch_timeout(90 * second).build();
+    for (layer, takes) in [(CoalesceLayer::new(), 59), (slower.unwrap(), 89)] {
+        let (origin, mut calls) = origin();
+        let service = layer.layer(origin);
+        let ask = || asking(&service, get("http://h/a"));
+        let asked: Vec<_> = (0..20).map(|_| ask()).collect();
+        let call = calls.next().await;
+        tokio::time::sleep(takes * second).await;
+        calls.none().await;
+        call.answer(response(&[]));
+        let mut collapsed = 0;
+        for asked in asked {
+            collapsed += usize::from(said(&answered(asked).await).is_collapsed());
+        }
+        assert_eq!(collapsed, 19);
+        // One that never answers is a 504 for all, at once.
+        let asked: Vec<_> = (0..20).map(|_| ask()).collect();
+        let held = calls.next().await;
+        tokio::time::sleep((takes + 2) * second).await;
+        for asked in asked {
+            let code = http::StatusCode::GATEWAY_TIMEOUT;
+            assert_failed(&answered(asked).await, code);
+        }
+        calls.none().await;
+        drop(held);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_those_who_have_waited_long_enough_one_asks_again_for_all() {
+    let second = Duration::from_secs(1);
+    for answers in ["the first", "the second", "the second, the first failed"] {
+        let (origin, mut calls) = origin();
+        let layer = CoalesceLayer::builder().collapse_timeout(10 * second);
+        let service = layer.build().unwrap().layer(origin);
+        let ask = |_| asking(&service, get("http://h/a"));
+        let asked: Vec<_> = (0..20).map(ask).collect();
+        let first = calls.next().await;
+        tokio::time::sleep(11 * second).await;
+        let second = calls.next().await;
+        calls.none().await;
+        let late = asking(&service, get("http://h/a"));
+        calls.none().await;
+        let (answering, held) = match answers {
+            "the first" => (first, Some(second)),
+            "the second" => (second, Some(first)),
+            _ => {
+                first.fail(7);
+                calls.none().await;
+                (second, None)
+            }
+        };
+        answering.answer(response(&[]));
+        // All but the one whose own call is held, or failed.
+        let (mut collapsed, mut waiting) = (0, Vec::new());
+        calls.none().await;
+        for asked in asked {
+            match asked.is_finished() {
+                true => {
+                    if let Ok(response) = within(asked).await.unwrap() {
+                        assert_eq!(response.status(), 200);
+                        collapsed += usize::from(said(&response).is_collapsed());
+                    }
+                }
+                false => waiting.push(asked),
+            }
+        }
+        assert_eq!(collapsed, 18, "{answers}");
+        assert_eq!(waiting.len(), usize::from(held.is_some()), "{answers}");
+        if let Some(held) = held {
+            held.answer(response(&[]));
+        }
+        for asked in waiting {
+            assert!(!said(&answered(asked).await).is_collapsed());
+        }
+        assert!(said(&answered(late).await).is_collapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_has_waited_long_enough_goes_alone() {
     let (origin, mut calls) = origin();
     let second = Duration::from_secs(1);

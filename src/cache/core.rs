@@ -157,7 +157,8 @@ pub struct CacheCoreBuilder<St> {
     namespace: Option<String>,
     clock: Arc<dyn Clock>,
     fetch_timeout: Duration,
-    collapse_timeout: Duration,
+    collapse_timeout: Option<Duration>,
+    is_patient: bool,
     lag_timeout: Duration,
     window: u64,
     max_fetches: usize,
@@ -172,7 +173,8 @@ impl<St: Store> CacheCoreBuilder<St> {
             namespace: None,
             clock: Arc::new(SystemClock),
             fetch_timeout: Duration::from_secs(60),
-            collapse_timeout: Duration::from_secs(30),
+            collapse_timeout: None,
+            is_patient: false,
             lag_timeout: Duration::from_secs(10),
             window: 64 << 10,
             max_fetches: 1024,
@@ -202,13 +204,27 @@ impl<St: Store> CacheCoreBuilder<St> {
         self
     }
 
-    /// How long a request waits for another's fetch to reach its head before it goes alone, as all do that have waited as long
-    /// (nginx's `proxy_cache_lock_timeout`): let it be longer than the inner service may take; and how long a body may stand
-    /// still before nobody else joins it. Default: 30 s.
+    /// How long a request waits for another's fetch to reach its head (nginx's `proxy_cache_lock_timeout`). Then one of those who
+    /// wait asks the inner service once more, which is logged, and the others wait for both; after four such times each goes alone.
+    /// Who may not ask for others, as with credentials or for a range, goes alone at once. Let it be longer than the inner service
+    /// may take. It is also how long a body may stand still before nobody else joins it. Default: 30 s.
     #[must_use]
     pub fn collapse_timeout(mut self, timeout: Duration) -> Self {
-        self.collapse_timeout = timeout;
+        self.collapse_timeout = Some(timeout);
         self
+    }
+
+    /// By default a request waits until the other's fetch ends, whatever that comes to.
+    pub(crate) fn patient(mut self) -> Self {
+        self.is_patient = true;
+        self
+    }
+
+    fn waits_for(&self) -> Duration {
+        self.collapse_timeout.unwrap_or(match self.is_patient {
+            true => self.fetch_timeout.saturating_add(Duration::from_secs(1)),
+            false => Duration::from_secs(30),
+        })
     }
 
     /// How long one reader of a body that isn't stored may hold the others up before it is cut off. Default: 10 s.
@@ -267,7 +283,7 @@ impl<St: Store> CacheCoreBuilder<St> {
         };
         for (setting, duration) in [
             ("fetch_timeout", self.fetch_timeout),
-            ("collapse_timeout", self.collapse_timeout),
+            ("collapse_timeout", self.waits_for()),
             ("lag_timeout", self.lag_timeout),
         ] {
             if duration.is_zero() {
@@ -286,7 +302,8 @@ impl<St: Store> CacheCoreBuilder<St> {
         Ok(self.finish(namespace))
     }
 
-    fn finish(self, namespace: Namespace) -> CacheCore<St> {
+    pub(crate) fn finish(self, namespace: Namespace) -> CacheCore<St> {
+        let collapse_timeout = self.waits_for();
         CacheCore(Arc::new(Shared {
             store: self.store,
             namespace,
@@ -301,7 +318,7 @@ impl<St: Store> CacheCoreBuilder<St> {
             invalidations: Arc::new(Invalidations::new(self.clock.clone())),
             limits: Limits {
                 fetch_timeout: self.fetch_timeout,
-                collapse_timeout: self.collapse_timeout,
+                collapse_timeout,
                 window: Window {
                     bytes: self.window,
                     lag_timeout: self.lag_timeout,

@@ -9,6 +9,7 @@ use super::{
     piece::ask_for_block,
     respond,
     sent::Sent,
+    wait::Waited,
 };
 use crate::{
     body::ResponseBody,
@@ -142,15 +143,17 @@ where
                 Joined::Lead(landing) => return self.lead(landing, found).await,
                 Joined::Follow(follow) => follow,
             };
-            let limit: Duration = self.asked.core.shared().limits.collapse_timeout;
-            match tokio::time::timeout(limit, follow).await {
-                Err(_elapsed) => {
+            let may_lead = !only_follows && policy.freshness().may_lead(&self.asked.facts);
+            flight.head = is_head;
+            match self.asked.wait(follow, &flight, &found, may_lead).await {
+                Waited::Lead(landing) => return self.lead(landing, found).await,
+                Waited::Alone => {
                     if let Some(answer) = self.asked.at_hand(&found, true) {
                         return Ok(answer);
                     }
                     return self.alone(found, forward, None).await;
                 }
-                Ok(Some(Outcome::Shared(answer, body))) => {
+                Waited::Told(Some(Outcome::Shared(answer, body))) => {
                     if policy.freshness().is_failure(answer.status)
                         && let Some(stale) = self.asked.at_hand(&found, true)
                     {
@@ -181,7 +184,7 @@ where
                         (_, None) => return self.alone(found, forward, None).await,
                     }
                 }
-                Ok(Some(Outcome::Failed(status))) => {
+                Waited::Told(Some(Outcome::Failed(status))) => {
                     if let Some(answer) = self.asked.at_hand(&found, true) {
                         return Ok(answer);
                     }
@@ -198,10 +201,10 @@ where
                     ));
                 }
                 // What answers is in the store now, or the answer was for the leader alone, or the leader is gone.
-                Ok(Some(Outcome::Again) | None) => {}
-                Ok(Some(Outcome::StandIn)) => just_failed = true,
-                Ok(Some(Outcome::Uncacheable(detail))) => uncacheable = Some(detail),
-                Ok(Some(Outcome::FailedAlone(detail))) => {
+                Waited::Told(Some(Outcome::Again) | None) => {}
+                Waited::Told(Some(Outcome::StandIn)) => just_failed = true,
+                Waited::Told(Some(Outcome::Uncacheable(detail))) => uncacheable = Some(detail),
+                Waited::Told(Some(Outcome::FailedAlone(detail))) => {
                     just_failed = true;
                     uncacheable = Some(detail);
                 }

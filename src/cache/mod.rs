@@ -105,6 +105,7 @@ mod settings;
 mod spawn;
 mod stale;
 mod storing;
+mod wait;
 
 pub use self::core::{CacheCore, CacheCoreBuilder, OverMaxFetches};
 pub use future::CacheFuture;

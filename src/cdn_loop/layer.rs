@@ -19,7 +19,7 @@ const MAX_LENGTH: usize = 4096;
 /// In a cache, requests that have been through different numbers of proxies don't wait for each other's fetch: so in a ring with
 /// viewers at every proxy none waits for itself, and each ends at once, after one passage by each. Those of edges in front of
 /// one shield have been through as many, and wait for one. Beyond 16 proxies all wait for one: a longer ring may take the
-/// cache's `collapse_timeout` to end.
+/// cache's `fetch_timeout` to end.
 ///
 /// Caches forward the field in every profile, and it is in no key; origins get it. A viewer's `Connection` doesn't take it away.
 ///

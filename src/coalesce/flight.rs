@@ -141,6 +141,13 @@ pub(crate) struct Follow<T> {
     place: Place<T>,
 }
 
+impl<T> Follow<T> {
+    /// Whether this is the flight that it waits for, still on.
+    pub(crate) fn waits_for(&self, flight: &Arc<Flight<T>>) -> bool {
+        Arc::ptr_eq(&self.flight, flight) && matches!(*flight.state.lock(), State::Flying { .. })
+    }
+}
+
 // Nothing in it is pinned.
 impl<T> Unpin for Follow<T> {}
 

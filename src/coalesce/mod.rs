@@ -82,6 +82,23 @@ where
         }
     }
 
+    /// For one who has followed a flight for long enough: leads another in its place, or follows that where somebody leads it
+    /// already. Nobody is turned away for want of room: without this, each would go alone.
+    pub(crate) fn relieve(self: &Arc<Self>, key: &K, tired: &Follow<T>) -> Joined<K, T> {
+        let entry = self.flights.entry(key.clone());
+        if let Entry::Occupied(listed) = &entry
+            && !tired.waits_for(&listed.get().flight)
+        {
+            return listed.get().join();
+        }
+        let landing = self.landing(key, self.room.clone().try_acquire_owned().ok());
+        entry.insert(Listed {
+            flight: landing.lead.flight(),
+            turn: None,
+        });
+        Joined::Lead(landing)
+    }
+
     /// Joins once there is room: never [`Joined::Full`]. Room goes to keys in the order in which they came; one of those who
     /// wait with the key leads, and the others follow it from then on. Who drops this leaves the turn to the others.
     pub(crate) async fn join_in_turn(self: &Arc<Self>, key: &K) -> Joined<K, T> {

@@ -55,6 +55,40 @@ fn a_leader_that_is_dropped_leaves_nobody_waiting() {
 }
 
 #[test]
+fn one_of_those_who_wait_takes_the_lead_and_the_others_may_follow_both() {
+    let table = table(1);
+    let relieve = |follower: &Follow<u32>| match table.relieve(&1, follower) {
+        Joined::Lead(landing) => Ok(landing),
+        Joined::Follow(follow) => Err(follow),
+        Joined::Full => panic!("relief takes no room"),
+    };
+    let first = lead(&table);
+    let (one, mut two) = (follow(&table), spawn(follow(&table)));
+    assert_pending!(two.poll());
+    let second = relieve(&one).ok().unwrap();
+    let mut later = spawn(relieve(&two).err().unwrap());
+    let mut new = spawn(follow(&table));
+    assert_pending!(later.poll());
+    assert_pending!(new.poll());
+    first.land(|| 1);
+    assert_ready_eq!(two.poll(), Some(1));
+    // The end of the first isn't that of the second.
+    drop(first);
+    assert!(table.follow(&1).is_some());
+    second.land(|| 2);
+    assert_ready_eq!(later.poll(), Some(2));
+    assert_ready_eq!(new.poll(), Some(2));
+    // Who comes when it has landed gets what it landed with.
+    let mut landed = spawn(relieve(&new).err().unwrap());
+    assert_ready_eq!(landed.poll(), Some(2));
+    drop(second);
+    assert!(table.follow(&1).is_none() && table.in_flight() == 0);
+    let third = relieve(&one).ok().unwrap();
+    assert_eq!(table.in_flight(), 1);
+    drop(third);
+}
+
+#[test]
 fn a_follower_that_is_dropped_disturbs_nobody() {
     let table = table(10);
     let landing = lead(&table);

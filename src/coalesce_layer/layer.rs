@@ -4,7 +4,7 @@ use super::{Coalesce, no_store::NoStore};
 use crate::{
     cache::{CacheCore, CacheCoreBuilder, CacheLayer, OverMaxFetches},
     error::ConfigError,
-    key::KeyPolicy,
+    key::{KeyPolicy, Namespace},
     policy::CachePolicy,
     status::Product,
 };
@@ -14,6 +14,10 @@ use tower_layer::Layer;
 
 /// Requests for the same thing at the same time are one at the service below, and all get its answer as it comes: without a
 /// cache, for those who have none, or another.
+///
+/// Those who wait do so for as long as the one fetch may take to the head of its answer, 60 s unless
+/// [`fetch_timeout`](CoalesceLayerBuilder::fetch_timeout) says otherwise; then all of them get a 504. For a service that is slower
+/// than that, set it higher.
 ///
 /// Shared is what a shared cache could store (RFC 9111 section 3), with those who asked before the head of the answer came (section
 /// 4 allows no more); who asks later has it fetched anew. In particular:
@@ -53,14 +57,14 @@ impl CoalesceLayer {
     /// With the default limits, and the key of [`KeyPolicy::new`].
     #[must_use]
     pub fn new() -> Self {
-        Self::with_core(CacheCore::new(NoStore))
+        Self::with_core(Self::builder().core.finish(Namespace::unique()))
     }
 
     /// Sets the limits.
     #[must_use]
     pub fn builder() -> CoalesceLayerBuilder {
         CoalesceLayerBuilder {
-            core: CacheCore::builder(NoStore),
+            core: CacheCore::builder(NoStore).patient(),
         }
     }
 
@@ -147,7 +151,8 @@ impl<S> Layer<S> for CoalesceLayer {
     }
 }
 
-/// Sets up a [`CoalesceLayer`]. The limits and their defaults are those of a [`CacheCoreBuilder`].
+/// Sets up a [`CoalesceLayer`]. The limits and their defaults are those of a [`CacheCoreBuilder`], but that of
+/// [`collapse_timeout`](Self::collapse_timeout).
 ///
 /// ```
 /// use frontage::CoalesceLayer;
@@ -177,7 +182,8 @@ impl CoalesceLayerBuilder {
         self.map(|core| core.fetch_timeout(timeout))
     }
 
-    /// How long a request waits for another's fetch to reach its head before it goes alone. Default: 30 s.
+    /// How long a request waits for another's fetch to reach its head. Then one of those who wait asks the service once more, for
+    /// all of them, which is logged. Default: until that fetch ends, a second longer than [`fetch_timeout`](Self::fetch_timeout).
     #[must_use]
     pub fn collapse_timeout(self, timeout: Duration) -> Self {
         self.map(|core| core.collapse_timeout(timeout))
