@@ -124,6 +124,53 @@ async fn ranges_of_one_version_are_combined_and_make_the_whole() {
 }
 
 #[tokio::test]
+async fn an_error_that_answers_a_range_answers_others_and_the_whole() {
+    for policy_of in [CachePolicy::default, CachePolicy::caching_optimized] {
+        for status in [404, 301, 503] {
+            let setup = setup_with(policy(policy_of()), move |_| async move {
+                let mut answer = response(&[("cache-control", "max-age=60")], "no");
+                *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+                answer
+            });
+            let first = range(&setup, "bytes=5-").await;
+            assert!(first.cache.is_stored(), "{status}");
+            for asked in [
+                request("GET", "/a", &[("range", "bytes=5-")]),
+                request("GET", "/a", &[("range", "bytes=0-1,9-")]),
+                get("/a"),
+            ] {
+                let hit = ask(&setup.service, asked).await;
+                assert!(hit.cache.is_hit(), "{status}");
+                assert_eq!((hit.status, &hit.body[..]), (status, &b"no"[..]));
+            }
+            assert_eq!(setup.seen.count(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_only_a_range_may_be_refused_for_is_not_stored_for_the_whole() {
+    for status in [400, 416] {
+        let setup = setup(move |request: Request<ReqBody>| async move {
+            let mut answer = response(&[("cache-control", "max-age=60")], "answer");
+            if request.headers().contains_key("range") {
+                *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+            }
+            answer
+        });
+        for _ in 0..2 {
+            let refused = range(&setup, "bytes=500-").await;
+            assert_eq!(refused.status, status);
+            assert!(!refused.cache.is_stored() && !refused.cache.is_hit());
+            let why = refused.cache.detail().unwrap().to_string();
+            assert_eq!((&*why, refused.cache.ttl()), ("status", None));
+        }
+        let whole = ask(&setup.service, get("/a")).await;
+        assert_eq!((whole.status, &whole.body[..]), (200, &b"answer"[..]));
+    }
+}
+
+#[tokio::test]
 async fn a_part_is_never_taken_for_the_whole() {
     for asked in [
         get("/a"),

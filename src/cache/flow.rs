@@ -6,6 +6,7 @@ use super::{
     fetch::{self, Fetch},
     flight::{FlightLanding, Outcome},
     lookup::{Found, LookUp},
+    partial::may_be_of_range,
     piece::ask_for_block,
     respond,
     sent::Sent,
@@ -16,7 +17,7 @@ use crate::{
     coalesce::Joined,
     error::BoxError,
     forward,
-    freshness::Forward,
+    freshness::{Forward, Refusal},
     key::VariantKey,
     policy::RangeMiss,
     ready::CallWhenReady,
@@ -373,8 +374,12 @@ where
         storing.restrict(response.headers_mut());
         match &judged {
             _ if is_part => {}
-            // A range may be answered with the whole.
-            Ok(accepted) if may_store && (!facts.range || code == StatusCode::OK) => {
+            Ok(_) if facts.range && may_be_of_range(code) => {
+                status.ttl = None;
+                status.detail = status.detail.or(Some(Detail::NotStored(Refusal::Status)));
+            }
+            // A range may be answered with the whole, or with an error that is the whole's, too.
+            Ok(accepted) if may_store => {
                 tee = storing.tee(code, &fields, accepted);
                 let refused = tee.is_none().then_some(Detail::NoRoom);
                 status.detail = status.detail.or(refused);

@@ -13,6 +13,15 @@ use crate::{
 };
 use http::{HeaderMap, StatusCode, header};
 
+/// Whether an answer to a request with `Range` may be another than that without it. A 400 may be about the field itself: else a
+/// stranger's would be an error for all.
+pub(super) fn may_be_of_range(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::PARTIAL_CONTENT | StatusCode::BAD_REQUEST | StatusCode::RANGE_NOT_SATISFIABLE
+    )
+}
+
 impl<St: Store> Storing<St> {
     /// Takes a copy of a 206 with one range that goes to its viewer inline, if it may be stored: as a 200 might. Gives its
     /// `ttl`, too.

@@ -580,8 +580,11 @@ impl Cache {
             status.stored = self.store_part(request, &response, [requested_at, received_at]);
         }
         match judged {
-            // RFC 9110 section 9.3.2: what answers a HEAD isn't the whole. A range may be answered with it (section 14.2).
-            Ok(_) if request.method == "HEAD" || (range && response.status != 200) => {}
+            // RFC 9110 section 9.3.2: what answers a HEAD isn't the whole. A range may be answered with it (section 14.2), or with what
+            // doesn't depend on it. Choice: a 400 may.
+            Ok(_)
+                if request.method == "HEAD"
+                    || (range && matches!(response.status, 206 | 400 | 416)) => {}
             Ok(lifetime) => {
                 let exchange = Exchange {
                     method: "GET",
