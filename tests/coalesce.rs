@@ -91,7 +91,8 @@ async fn a_thousand_at_once_are_one_and_the_next_is_fetched_anew() {
         next.headers()["cache-status"],
         "frontage-coalesce; fwd=uri-miss; detail=stores-nothing"
     );
-    assert_eq!(next.headers().len(), 1);
+    assert_eq!(next.headers()["content-length"], "6");
+    assert_eq!(next.headers().len(), 2);
 }
 
 #[tokio::test]
@@ -323,6 +324,54 @@ async fn what_is_asked_of_caches_passes_and_is_shared_by_those_who_ask_the_same(
 }
 
 #[tokio::test]
+async fn all_are_told_the_length_that_the_body_knows() {
+    for (status, fields, told) in [
+        (200, [("x-a", "b")], Some("6")),
+        (404, [("x-a", "b")], Some("6")),
+        (200, [("content-length", "6")], Some("6")),
+        // Those who wait for trailers get them.
+        (200, [("trailer", "x-sum")], None),
+        (204, [("x-a", "b")], None),
+    ] {
+        let (service, mut calls) = setup();
+        let ask = |method| asking(&service, request(method, &[]));
+        let asked = ["GET", "GET", "GET", "HEAD"].map(ask);
+        let call = calls.next().await;
+        calls.none().await;
+        let mut answer = response(&fields);
+        *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
+        if status == 204 {
+            *answer.body_mut() = full("");
+        }
+        call.answer(answer);
+        for asked in asked {
+            let response = answered(asked).await;
+            let length = response.headers().get("content-length");
+            assert_eq!(length.map(|length| length.to_str().unwrap()), told);
+        }
+    }
+    let (service, mut calls) = setup();
+    let head = asking(&service, request("HEAD", &[]));
+    calls.next().await.answer(Response::new(full("")));
+    assert!(
+        !answered(head)
+            .await
+            .headers()
+            .contains_key("content-length")
+    );
+    let unknown = asking(&service, get("http://h/a"));
+    let (feed, body) = fed();
+    calls.next().await.answer(Response::new(body));
+    assert!(
+        !answered(unknown)
+            .await
+            .headers()
+            .contains_key("content-length")
+    );
+    drop(feed);
+}
+
+#[tokio::test]
 async fn heads_are_shared_and_follow_a_get() {
     let (service, mut calls) = setup();
     for first in ["HEAD", "GET"] {
@@ -550,5 +599,5 @@ async fn key_bypass_and_name_can_be_set() {
     let asking = tokio::spawn(silent.call(get("http://h/a")));
     calls.next().await.answer(response(&[]));
     let response = within(asking).await.unwrap().unwrap();
-    assert!(response.headers().is_empty() && response.extensions().is_empty());
+    assert!(!response.headers().contains_key("cache-status") && response.extensions().is_empty());
 }

@@ -202,6 +202,7 @@ impl<St: Store> Sent<St> {
             vary: storing.variant_of(&fields),
             epoch: storing.epoch(),
             tags: storing.tags(&fields),
+            length: length_of(storing.method(), &response),
             without: freshness::fields_of_one_viewer(&fields, policy),
             headers: fields,
         };
@@ -353,7 +354,7 @@ impl<St: Store> Sent<St> {
         let limits = &self.shared().limits;
         let sink = Sink::new(
             storage,
-            announced_length(answer.status, &answer.headers),
+            announced_length(answer.status, &answer.headers).or(answer.length),
             limits.window,
         );
         let (parts, body) = response.into_parts();
@@ -372,4 +373,15 @@ impl<St: Store> Sent<St> {
         let stall = limits.collapse_timeout;
         sink.carry(pin!(body), others, stall).await;
     }
+}
+
+/// How long a body says that it is, where that may be told: trailers need another framing, and an answer to `HEAD` has no body.
+fn length_of<B: Body>(method: &Method, response: &Response<B>) -> Option<u64> {
+    let has_content = !matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    let may_tell =
+        *method != Method::HEAD && has_content && !response.headers().contains_key(header::TRAILER);
+    response.body().size_hint().exact().filter(|_| may_tell)
 }

@@ -85,6 +85,8 @@ pub(super) enum Outcome {
 pub(super) struct SharedAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
+    /// What its body says to be long, where no field does: all are told, whether they come before or after its end.
+    pub(super) length: Option<u64>,
     /// Fields that only the leader gets (`no-cache="..."`).
     pub(super) without: Vec<HeaderName>,
     pub(super) received_at: u64,
@@ -152,6 +154,11 @@ impl SharedAnswer {
         on_its_way: OnItsWay,
         mut status: CacheStatus,
     ) -> Response<ResponseBody<B>> {
+        if let Some(length) = self.length {
+            headers
+                .entry(header::CONTENT_LENGTH)
+                .or_insert_with(|| length.into());
+        }
         let mut code = self.status;
         let OnItsWay { mut body, opener } = on_its_way;
         if viewer.facts.conditional
