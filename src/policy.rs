@@ -58,7 +58,8 @@ pub struct CachePolicy {
 
 /// What a range of something that isn't stored costs the inner service.
 ///
-/// A whole that is being fetched already has ranges cut from it, in either case.
+/// A whole that is being fetched already has ranges cut from it, in either case. `bytes=0-` is a request for the whole by another
+/// name, and is fetched as that, but in the CloudFront profiles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RangeMiss {
     /// It is asked for the range. What comes as a 206 is kept, as a part: it answers the ranges within it, and together with

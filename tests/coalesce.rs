@@ -419,6 +419,25 @@ async fn each_gets_its_own_condition_answered() {
 }
 
 #[tokio::test]
+async fn a_range_of_all_there_is_is_shared_with_those_who_want_the_whole() {
+    let (service, mut calls) = setup();
+    let ask = |range: &str| asking(&service, request("GET", &[("range", range)]));
+    let asked: Vec<_> = (0..50).map(|_| ask("bytes=0-")).collect();
+    let call = calls.next().await;
+    assert!(!call.request.headers().contains_key("range"));
+    let whole = asking(&service, get("http://h/a"));
+    calls.none().await;
+    call.answer(response(&[]));
+    for asked in asked {
+        let part = answered(asked).await;
+        assert_eq!(part.status(), 206);
+        assert_eq!(part.headers()["content-range"], "bytes 0-5/6");
+        assert_eq!(text(part.into_body()).await.unwrap(), "answer");
+    }
+    assert_eq!(answered(whole).await.status(), 200);
+}
+
+#[tokio::test]
 async fn after_a_write_nobody_gets_what_was_asked_for_before() {
     let (service, mut calls) = setup();
     let before = asking(&service, get("http://h/a"));

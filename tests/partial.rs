@@ -598,6 +598,77 @@ async fn the_whole_may_be_fetched_once_for_all_who_want_a_part() {
 }
 
 #[tokio::test]
+async fn a_range_of_all_there_is_is_a_request_for_the_whole() {
+    let (go, handler) = held(WHOLE);
+    let setup = setup(handler);
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let service = setup.service.clone();
+        let (fields, status): (&[(&str, &str)], _) = match number % 5 {
+            4 => (&[], 200),
+            1 => (&[("range", "Bytes=0-,")], 206),
+            2 => (&[("range", "bytes=0-"), ("if-range", "\"a\"")], 206),
+            3 => (&[("range", "bytes=0-"), ("if-range", "\"b\"")], 200),
+            _ => (&[("range", "bytes=0-")], 206),
+        };
+        let asked = request("GET", "/a", fields);
+        waiting.spawn(async move { (status, ask(&service, asked).await) });
+    }
+    until(|| setup.seen.count() == 1).await;
+    go.send_replace(true);
+    while let Some(answered) = waiting.join_next().await {
+        let (status, answer) = answered.unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (status, &BODY[..]));
+        let content_range = (status == 206).then_some("bytes 0-39/40");
+        assert_eq!(answer.header("content-range"), content_range);
+    }
+    assert_eq!(setup.seen.count(), 1);
+    let seen = setup.seen.last().headers;
+    assert!(!seen.contains_key("range") && !seen.contains_key("if-range"));
+    assert!(ask(&setup.service, get("/a")).await.cache.is_hit());
+    // By anything else it is asked as it is.
+    let others = ["bytes=00-,1-", "bytes=1-", "bytes=0-39", "lines=0-"];
+    for (number, asked) in others.into_iter().enumerate() {
+        let fields = [("range", asked), ("if-range", "\"a\"")];
+        let uri = format!("/{number}");
+        let answer = head(&setup.service, request("GET", &uri, &fields)).await;
+        assert_eq!(setup.seen.last().headers["range"], asked);
+        drop(answer);
+    }
+}
+
+#[tokio::test]
+async fn a_range_of_all_there_is_gets_what_can_be_had_of_what_is_not_shared() {
+    const PRIVATE: Fields = &[("cache-control", "private"), ("etag", "\"a\"")];
+    let setup = setup(origin(PRIVATE));
+    for forwarded in [None, Some("bytes=0-")] {
+        let answer = range(&setup, "bytes=0-").await;
+        assert_eq!((answer.status, &answer.body[..]), (206, &BODY[..]));
+        assert_eq!(answer.header("content-range"), Some("bytes 0-39/40"));
+        let range = setup.seen.last().headers.get("range").cloned();
+        assert_eq!(
+            range.as_ref().map(|range| range.as_bytes()),
+            forwarded.map(str::as_bytes)
+        );
+    }
+    // Nobody knows how long it will be.
+    for fields in [TAGGED, PRIVATE] {
+        let (go, handler) = held(fields);
+        go.send_replace(true);
+        let answer = range(&common::setup(handler), "bytes=0-").await;
+        assert_eq!((answer.status, &answer.body[..]), (200, &BODY[..]));
+    }
+}
+
+#[tokio::test]
+async fn in_the_cloudfront_profiles_every_range_is_forwarded() {
+    let setup = setup_with(policy(CachePolicy::caching_optimized()), origin(TAGGED));
+    let answer = range(&setup, "bytes=0-").await;
+    assert_eq!((answer.status, &answer.body[..]), (206, &BODY[..]));
+    assert_eq!(setup.seen.last().headers["range"], "bytes=0-");
+}
+
+#[tokio::test]
 async fn without_a_length_a_range_of_what_is_on_its_way_gets_the_whole() {
     let (go, handler) = held(TAGGED);
     let setup = setup(handler);

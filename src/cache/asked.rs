@@ -16,6 +16,7 @@ use crate::{
     headers::{DeltaSeconds, RequestFacts, hops},
     key::{CacheKey, VariantKey},
     policy::RangeMiss,
+    range,
     status::{CacheStatus, Detail},
     store::{Object, Store},
 };
@@ -161,11 +162,14 @@ impl<St: Store> Asked<St> {
             .unwrap_or(Joined::Full)
     }
 
-    /// What is fetched for a range: the whole, where ranges are known to be ignored.
+    /// What is fetched for a range: the whole, where ranges are known to be ignored, or it is the whole by another name.
+    /// CloudFront forwards that one, too.
     pub(super) fn range_miss(&self) -> RangeMiss {
-        match self.core.shared().ignores_ranges(&self.key) {
+        let policy = &self.settings.policy;
+        let is_whole = !policy.is_cloudfront() && range::is_of_all(&self.parts.headers);
+        match is_whole || self.core.shared().ignores_ranges(&self.key) {
             true => RangeMiss::FetchWhole,
-            false => self.settings.policy.range_miss(),
+            false => policy.range_miss(),
         }
     }
 

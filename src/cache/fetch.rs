@@ -13,11 +13,13 @@ use super::{
     storing::{Storage, announced_length},
 };
 use crate::{
-    body::ResponseBody,
+    body::{ResponseBody, StoredBody},
     conditional,
     error::BoxError,
     forward,
     freshness::{self, Refusal},
+    headers::{RequestFacts, content_length},
+    range::{self, Selected},
     ready::CallWhenReady,
     status::{CacheStatus, Detail},
     store::Store,
@@ -290,10 +292,16 @@ impl<St: Store> Sent<St> {
         B::Error: Into<BoxError>,
     {
         let (again, lasting) = match detail {
-            Detail::NotStored(refusal) => (
-                refusal.is_of_request(),
-                self.is_lasting(refusal, response.status(), response.headers()),
-            ),
+            Detail::NotStored(refusal) => {
+                // The whole was asked for.
+                let asked = RequestFacts {
+                    range: false,
+                    ..*self.storing.facts()
+                };
+                let (code, fields) = (response.status(), response.headers());
+                let lasting = self.is_lasting(refusal, &asked, code, fields);
+                (refusal.is_of_request(), lasting)
+            }
             _ => (false, true),
         };
         if lasting {
@@ -301,9 +309,12 @@ impl<St: Store> Sent<St> {
         }
         let policy = self.settings().policy.freshness();
         let is_failure = policy.is_failure(response.status());
+        let code = response.status();
+        let response = self.as_range(response);
         let mut response = response.map(ResponseBody::inner);
         let status = CacheStatus {
             detail: Some(detail),
+            forward_status: Some(code).filter(|code| *code != response.status()),
             ..CacheStatus::forwarded(self.forward)
         };
         let key = Some(self.storing.key());
@@ -318,6 +329,31 @@ impl<St: Store> Sent<St> {
             }
         };
         waiting.tell(outcome, Ok(response));
+    }
+
+    /// Names a whole as the range that the leader asked for, where that is all of it.
+    fn as_range<B: Body>(&self, mut response: Response<B>) -> Response<B> {
+        let viewer = self.viewer();
+        let fields = response.headers();
+        if viewer.facts.range
+            && *viewer.method == Method::GET
+            && response.status() == StatusCode::OK
+            && !fields.contains_key(header::TRANSFER_ENCODING)
+            && let Some(length) =
+                content_length(fields).or_else(|| length_of(viewer.method, &response))
+        {
+            let rules = respond::range_rules(self.settings());
+            let selected = range::select(viewer.headers, fields, length, rules);
+            let is_all = selected == Selected::Part(0..length);
+            let selected = if is_all { selected } else { Selected::Whole };
+            let same_body = |_| Some(StoredBody::absent());
+            if let Some((code, _)) =
+                respond::cut(response.headers_mut(), selected, length, same_body)
+            {
+                *response.status_mut() = code;
+            }
+        }
+        response
     }
 
     /// The leader's answer: the shared one, with what only the leader gets of the inner service's response.

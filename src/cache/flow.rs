@@ -385,7 +385,7 @@ where
                 status.detail = status.detail.or(refused);
             }
             Err(refusal) => {
-                if sent.is_lasting(*refusal, code, &fields) {
+                if sent.is_lasting(*refusal, &facts, code, &fields) {
                     storing.mark_uncacheable();
                 }
                 status.detail = status.detail.or(Some(Detail::NotStored(*refusal)));

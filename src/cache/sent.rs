@@ -15,7 +15,7 @@ use crate::{
     body::ResponseBody,
     conditional,
     freshness::{self, Forward, Freshness, Refusal},
-    headers::remove_hop_by_hop,
+    headers::{RequestFacts, remove_hop_by_hop},
     status::{CacheStatus, Detail},
     store::{Object, Part, Store},
 };
@@ -151,14 +151,15 @@ impl<St: Store> Sent<St> {
         Some((answer, confirmed.shareable))
     }
 
-    /// Whether the next answer for the key won't be stored either.
+    /// Whether the next answer for the key won't be stored either, by what the inner service was asked.
     pub(super) fn is_lasting(
         &self,
         refusal: Refusal,
+        asked: &RequestFacts,
         code: StatusCode,
         fields: &HeaderMap,
     ) -> bool {
-        freshness::is_lasting(refusal, self.storing.facts(), self.storing.judged_as(code))
+        freshness::is_lasting(refusal, asked, self.storing.judged_as(code))
             && self.on_time(refusal, code, fields).is_none()
     }
 

@@ -32,7 +32,7 @@ use tower_layer::Layer;
 ///   500 for all who wait, but for the one that led: it gets the error itself.
 /// * A request that says what caches may do (`Cache-Control`, `Pragma`) is shared with those that say the same.
 /// * Conditions are answered here, by the whole that is fetched for all. A range is cut from a whole that is under way, and goes on
-///   as it is where there is none.
+///   as it is where there is none; `bytes=0-` has the whole fetched, for all who ask for that by whatever name.
 ///
 /// The fetch goes on when the one that led it leaves, as long as somebody reads. It holds a window of the body, which moves
 /// with the slowest reader ([`lag_timeout`](CoalesceLayerBuilder::lag_timeout)). What else holds for a [`Cache`](crate::Cache), such

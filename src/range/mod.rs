@@ -105,6 +105,18 @@ pub fn select(request: &HeaderMap, stored: &HeaderMap, length: u64, rules: Range
     }
 }
 
+/// Whether a request asks for everything by a range, however long that is: `bytes=0-`.
+pub(crate) fn is_of_all(request: &HeaderMap) -> bool {
+    let mut lines = request.get_all(header::RANGE).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    matches!(
+        parse(line.as_bytes()).as_deref(),
+        Some([Spec::From(0, None)])
+    )
+}
+
 enum Spec {
     From(u64, Option<u64>),
     Suffix(u64),
