@@ -15,6 +15,9 @@
 //!    ▼ respond
 //! ```
 //!
+//! Who follows a fetch waits for its head for [`collapse_timeout`](crate::CacheCoreBuilder::collapse_timeout), 30 s; then one of those
+//! who wait asks once more, which is logged, and the others wait for both. For a service that may take longer, set it higher.
+//!
 //! # What runs alone
 //!
 //! Some requests run inline, neither collapsed nor in a task, so that they behave as without a cache: those for keys

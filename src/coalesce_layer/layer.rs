@@ -30,12 +30,14 @@ use tower_layer::Layer;
 /// * `Vary` is observed: those who wait and ask for another variant are fetched for together.
 /// * A 5xx is shared, unless it says otherwise, so that a dying service isn't hammered. A service that fails or panics is a 502 or
 ///   500 for all who wait, but for the one that led: it gets the error itself.
-/// * A request that says what caches may do (`Cache-Control`, `Pragma`) is shared with those that say the same.
+/// * A request that says what caches may do (`Cache-Control`, `Pragma`) is shared with those that say the same, and goes on with
+///   that to the service, which may be a cache: this is none. So `only-if-cached` isn't answered with a 504 here.
 /// * Conditions are answered here, by the whole that is fetched for all. A range is cut from a whole that is under way, and goes on
 ///   as it is where there is none; `bytes=0-` has the whole fetched, for all who ask for that by whatever name.
 ///
 /// The fetch goes on when the one that led it leaves, as long as somebody reads. It holds a window of the body, which moves
-/// with the slowest reader ([`lag_timeout`](CoalesceLayerBuilder::lag_timeout)). What else holds for a [`Cache`](crate::Cache), such
+/// with the slowest reader: one that is slow makes all others as slow, and is cut off when it has held them up for 10 s at a time
+/// ([`lag_timeout`](CoalesceLayerBuilder::lag_timeout)). What else holds for a [`Cache`](crate::Cache), such
 /// as what passes through, and that its extensions reach the leader alone, holds here: it is one that stores nothing.
 ///
 /// `Cache-Status` says `collapsed` of those who shared; `Age` and `X-Cache` aren't written.
