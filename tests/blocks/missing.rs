@@ -138,9 +138,10 @@ async fn an_error_does_not_take_the_place_of_a_whole_that_may_stand_in_for_it() 
     setup.clock.advance(Duration::from_secs(700));
     setup.origin.spoil(|_, response| {
         *response = Response::new(0..0);
-        *response.status_mut() = StatusCode::NOT_FOUND;
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     });
-    setup.range("bytes=9000-9009").await;
+    let stale = setup.range("bytes=9000-9009").await;
+    stale.assert_part(1, 9000..9010, LENGTH);
     setup.origin.mend();
     setup.clock.advance(Duration::from_secs(700));
     let whole = setup.whole().await;
