@@ -124,9 +124,13 @@ async fn ranges_of_one_version_are_combined_and_make_the_whole() {
 }
 
 #[tokio::test]
-async fn an_error_that_answers_a_range_answers_others_and_the_whole() {
-    for policy_of in [CachePolicy::default, CachePolicy::caching_optimized] {
-        for status in [404, 301, 503] {
+async fn that_there_is_no_such_thing_answers_other_ranges_and_the_whole() {
+    let default: fn() -> CachePolicy = CachePolicy::default;
+    for (policy_of, statuses) in [
+        (default, &[404, 410][..]),
+        (CachePolicy::caching_optimized, &[404]),
+    ] {
+        for &status in statuses {
             let setup = setup_with(policy(policy_of()), move |_| async move {
                 let mut answer = response(&[("cache-control", "max-age=60")], "no");
                 *answer.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -150,7 +154,7 @@ async fn an_error_that_answers_a_range_answers_others_and_the_whole() {
 
 #[tokio::test]
 async fn what_only_a_range_may_be_refused_for_is_not_stored_for_the_whole() {
-    for status in [400, 416] {
+    for status in [301, 400, 403, 416, 503] {
         let setup = setup(move |request: Request<ReqBody>| async move {
             let mut answer = response(&[("cache-control", "max-age=60")], "answer");
             if request.headers().contains_key("range") {

@@ -34,8 +34,8 @@
 //! Ranges are cut from what is stored, and from what is on its way: who wants the end waits for the end only. A range of
 //! anything else is forwarded, and what comes as a 206 is kept as a part: parts that share a strong validator answer
 //! together (RFC 9111 section 3.4), in the end the whole; `bytes=0-`, which is the whole by another name, is fetched as such, but in the
-//! CloudFront profiles. What comes as another status, such as a 404, is stored as the answer to any
-//! request, but for a 400 or 416. [`RangeMiss`](crate::RangeMiss) has the whole fetched instead.
+//! CloudFront profiles. A 200, 404 or 410 is stored as the answer to any request; another
+//! status isn't, since the range may have caused it. [`RangeMiss`](crate::RangeMiss) has the whole fetched instead.
 //!
 //! # Errors
 //!

@@ -13,12 +13,12 @@ use crate::{
 };
 use http::{HeaderMap, StatusCode, header};
 
-/// Whether an answer to a request with `Range` may be another than that without it. A 400 may be about the field itself: else a
-/// stranger's would be an error for all.
+/// Whether an answer to a request with `Range` may be owed to that: each but the whole, and the news that there is no such thing.
+/// A stranger chooses the range, and an error that it provokes must not be one for all.
 pub(super) fn may_be_of_range(status: StatusCode) -> bool {
-    matches!(
+    !matches!(
         status,
-        StatusCode::PARTIAL_CONTENT | StatusCode::BAD_REQUEST | StatusCode::RANGE_NOT_SATISFIABLE
+        StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE
     )
 }
 

@@ -17,10 +17,10 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use sha2::{Digest, Sha256};
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     ops::Range,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -49,6 +49,8 @@ async fn the_edge() {
 struct Edge {
     process: Child,
     address: SocketAddr,
+    /// Open for as long as it lives: what runs tests says on it after a minute that one takes long, and ends where it can't.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Edge {
@@ -59,12 +61,17 @@ impl Edge {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut output = BufReader::new(process.stdout.take().unwrap());
         let address = output
+            .by_ref()
             .lines()
             .find_map(|line| Some(line.ok()?.strip_prefix("listening on ")?.to_owned()));
         let address = address.expect("it doesn't start").parse().unwrap();
-        Self { process, address }
+        Self {
+            process,
+            address,
+            _output: output,
+        }
     }
 
     /// The most that was ever resident, in bytes.

@@ -581,10 +581,10 @@ impl Cache {
         }
         match judged {
             // RFC 9110 section 9.3.2: what answers a HEAD isn't the whole. A range may be answered with it (section 14.2), or with what
-            // doesn't depend on it. Choice: a 400 may.
+            // doesn't depend on it. Choice: that is the news that there is no such thing.
             Ok(_)
                 if request.method == "HEAD"
-                    || (range && matches!(response.status, 206 | 400 | 416)) => {}
+                    || (range && !matches!(response.status, 200 | 404 | 410)) => {}
             Ok(lifetime) => {
                 let exchange = Exchange {
                     method: "GET",
