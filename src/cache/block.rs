@@ -13,7 +13,7 @@ use crate::{
     freshness::Refusal,
     headers::{RequestFacts, X_CACHE},
     key::{CacheKey, hash_of},
-    range::{Piece, RangeRules, is_of_one_version},
+    range::{Piece, RangeRules, is_of_one_version, may_be_of_range},
     status::XCache,
     store::Store,
 };
@@ -71,16 +71,14 @@ impl<St: Store> Storing<St> {
     }
 
     /// What is of the whole, not of a block, is stored and told of as that. A 200 in place of a block: its origin ignores ranges;
-    /// or, where it was asked for the last bytes, such ranges. And the news that there is no such thing: of no other status is it
-    /// sure that it isn't owed to the range, which a stranger chooses.
+    /// or, where it was asked for the last bytes, such ranges. And the news that there is no such thing.
     pub(super) fn came(&mut self, status: StatusCode) {
-        let is_missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
-        if (is_missing || status == StatusCode::OK)
+        if !may_be_of_range(status)
             && let Some(whole) = self.key().without_block()
         {
             let shared = self.shared();
             match piece_of(self.key()) {
-                _ if is_missing => {}
+                _ if status != StatusCode::OK => {}
                 Some(Piece::Last(_)) => shared.not_to_begin_with(self.key()),
                 _ => {
                     shared.rangeless.mark(&whole, shared.clock.now(), WHOLE);

@@ -6,7 +6,6 @@ use super::{
     fetch::{self, Fetch},
     flight::{FlightLanding, Outcome},
     lookup::{Found, LookUp},
-    partial::may_be_of_range,
     piece::ask_for_block,
     respond,
     sent::Sent,
@@ -20,6 +19,7 @@ use crate::{
     freshness::{Forward, Refusal},
     key::VariantKey,
     policy::RangeMiss,
+    range,
     ready::CallWhenReady,
     status::{CacheStatus, Detail},
     store::Store,
@@ -374,11 +374,11 @@ where
         storing.restrict(response.headers_mut());
         match &judged {
             _ if is_part => {}
-            Ok(_) if facts.range && may_be_of_range(code) => {
+            Ok(_) if facts.range && range::may_be_of_range(code) => {
                 status.ttl = None;
                 status.detail = status.detail.or(Some(Detail::NotStored(Refusal::Status)));
             }
-            // A range may be answered with the whole, or with an error that is the whole's, too.
+            // A range may be answered with the whole, or with the news that there is no such thing.
             Ok(accepted) if may_store => {
                 tee = storing.tee(code, &fields, accepted);
                 let refused = tee.is_none().then_some(Detail::NoRoom);

@@ -13,15 +13,6 @@ use crate::{
 };
 use http::{HeaderMap, StatusCode, header};
 
-/// Whether an answer to a request with `Range` may be owed to that: each but the whole, and the news that there is no such thing.
-/// A stranger chooses the range, and an error that it provokes must not be one for all.
-pub(super) fn may_be_of_range(status: StatusCode) -> bool {
-    !matches!(
-        status,
-        StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE
-    )
-}
-
 impl<St: Store> Storing<St> {
     /// Takes a copy of a 206 with one range that goes to its viewer inline, if it may be stored: as a 200 might. Gives its
     /// `ttl`, too.

@@ -20,7 +20,7 @@ impl AskedFor {
     #[inline]
     pub(super) fn take(parts: &mut Parts, key: &mut CacheKey) {
         if let Some(Self(block)) = parts.extensions.remove() {
-            *key = key.of_block(block.size().get(), block.number());
+            *key = key_of(block.into(), key);
         }
     }
 }

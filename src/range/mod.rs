@@ -18,7 +18,7 @@ pub(crate) use blocks::{Piece, is_of_one_version};
 pub use multipart::Multipart;
 pub(crate) use multipart::content_range;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use std::ops::Range;
 
 /// How many specs of a `Range` are read, empty ones included. With more, the field is ignored.
@@ -114,6 +114,15 @@ pub(crate) fn is_of_all(request: &HeaderMap) -> bool {
     matches!(
         parse(line.as_bytes()).as_deref(),
         Some([Spec::From(0, None)])
+    )
+}
+
+/// Whether an answer to a request with `Range` may be owed to that: each but the whole, and the news that there is no such thing.
+/// A stranger chooses the range, and an error that it provokes must not be one for all.
+pub(crate) fn may_be_of_range(status: StatusCode) -> bool {
+    !matches!(
+        status,
+        StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE
     )
 }
 
