@@ -1,50 +1,15 @@
 //! Blocks in the middle of a body that can't be had: what is asked for again, and what is logged.
 
-use super::origin::*;
-use http::{Response, StatusCode};
-use std::{
-    cell::RefCell,
-    io,
-    sync::{
-        Arc, Once,
-        atomic::{AtomicUsize, Ordering},
-    },
+use super::{
+    heard::{events, listen},
+    origin::*,
 };
-
-thread_local! {
-    /// The warnings of this thread: each test has its own.
-    static HEARD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-struct Hear;
-
-impl io::Write for Hear {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        HEARD.with_borrow_mut(|heard| heard.extend_from_slice(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-            .with_ansi(false)
-            .with_writer(|| Hear)
-            .finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
-    });
-}
-
-fn warnings() -> Vec<String> {
-    let text = String::from_utf8(HEARD.take()).unwrap();
-    text.lines().map(str::to_owned).collect()
-}
+use http::{Response, StatusCode};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use tracing_subscriber::filter::LevelFilter;
 
 /// A block is answered so often with this status.
 fn answer(setup: &Setup, number: u64, code: u16, times: usize) {
@@ -64,7 +29,7 @@ fn answer(setup: &Setup, number: u64, code: u16, times: usize) {
 
 #[tokio::test]
 async fn a_server_error_in_the_middle_is_asked_again_whatever_block_it_is() {
-    listen();
+    listen(LevelFilter::WARN);
     for code in [500, 502, 503, 504] {
         // The second isn't asked for ahead, the others are.
         for number in [1, 2, 10] {
@@ -74,19 +39,19 @@ async fn a_server_error_in_the_middle_is_asked_again_whatever_block_it_is() {
             assert_eq!(setup.origin.asked().len(), 12, "{code} for {number}");
         }
     }
-    assert_eq!(warnings(), [""; 0]);
+    assert_eq!(events(), [""; 0]);
 }
 
 #[tokio::test]
 async fn a_body_that_is_cut_off_is_a_warning_of_key_block_and_reason() {
-    listen();
+    listen(LevelFilter::WARN);
     for (code, times, asked) in [(503, 2, 3), (403, 1, 2), (410, 2, 3)] {
         let setup = setup();
         answer(&setup, 1, code, times);
         let cut = setup.whole().await;
         assert!(cut.error.is_some() && cut.body == content(1, 0..BLOCK));
         assert_eq!(setup.origin.asked().len(), asked, "{code}");
-        let warnings = warnings();
+        let warnings = events();
         let [one] = &warnings[..] else {
             panic!("{warnings:?}");
         };

@@ -11,6 +11,8 @@ mod cut_off;
 #[path = "../support/film.rs"]
 mod film;
 mod heads;
+#[path = "../support/heard.rs"]
+mod heard;
 mod large;
 mod missing;
 mod origin;

@@ -1,6 +1,9 @@
 //! What is logged of those who aren't let in.
 
-use crate::support::within;
+use crate::{
+    heard::{events, listen},
+    support::within,
+};
 use frontage::{
     ViewerAddress,
     guard::{RequirePrefixLayer, RequireSecretHeaderLayer, RequireSigV4Layer},
@@ -8,46 +11,13 @@ use frontage::{
 };
 use http::{Request, Response};
 use std::{
-    cell::RefCell,
     convert::Infallible,
     future::{Pending, pending},
-    io,
     net::SocketAddr,
-    sync::Once,
     task::{Context, Poll},
 };
 use tower::{Layer, Service, ServiceExt};
-
-thread_local! {
-    /// The events of this thread, one a line: each test has its own.
-    static HEARD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-struct Hear;
-
-impl io::Write for Hear {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        HEARD.with_borrow_mut(|heard| heard.extend_from_slice(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Hears all threads: subscribers of single threads, set while others run, miss events now and then.
-fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
-            .with_ansi(false)
-            .with_writer(|| Hear)
-            .finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
-    });
-}
+use tracing_subscriber::filter::LevelFilter;
 
 /// Whom nobody gets to.
 #[derive(Clone)]
@@ -72,12 +42,12 @@ async fn said<B>(
     guard: impl Service<Request<String>, Response = Response<B>, Error = Infallible>,
     request: Request<String>,
 ) -> String {
-    listen();
+    listen(LevelFilter::INFO);
     let response = within(guard.oneshot(request)).await.unwrap();
     assert_eq!(response.status(), 403);
-    let text = String::from_utf8(HEARD.take()).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    text
+    let events = events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    events.concat()
 }
 
 fn request(fields: &[(&'static str, &str)]) -> Request<String> {

@@ -5,6 +5,8 @@
 
 #[cfg(target_os = "linux")]
 mod edge;
+#[path = "../support/heard.rs"]
+mod heard;
 mod log;
 mod signatures;
 #[path = "../support/mod.rs"]

@@ -1,53 +1,24 @@
 //! What is logged of shields that are down.
 
-use crate::raw::{OK, Server, serve};
+use crate::{
+    heard::{events, listen},
+    raw::{OK, Server, serve},
+};
 use bytes::Bytes;
 use frontage::origin::{Origin, OriginService};
 use futures_util::future::join_all;
 use http::Request;
 use http_body_util::Empty;
 use std::{
-    cell::RefCell,
-    io,
     sync::{
-        Arc, Once,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 use tokio::net::TcpListener;
 use tower::ServiceExt;
-
-thread_local! {
-    /// The events of this thread, one a line: each test has its own.
-    static HEARD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-struct Hear;
-
-impl io::Write for Hear {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        HEARD.with_borrow_mut(|heard| heard.extend_from_slice(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Hears all threads: subscribers of single threads, set while others run, miss events now and then.
-fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-            .with_ansi(false)
-            .with_writer(|| Hear)
-            .finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
-    });
-}
+use tracing_subscriber::filter::LevelFilter;
 
 async fn ask_often(service: &OriginService) {
     let asking = (0..200).map(|_| {
@@ -59,14 +30,9 @@ async fn ask_often(service: &OriginService) {
     }
 }
 
-fn warnings() -> Vec<String> {
-    let text = String::from_utf8(HEARD.take()).unwrap();
-    text.lines().map(str::to_owned).collect()
-}
-
 #[tokio::test]
 async fn a_shield_that_goes_under_many_requests_is_one_warning() {
-    listen();
+    listen(LevelFilter::WARN);
     let origin: Server = serve(|_, peer| peer.answer_all(OK)).await;
     let nobody = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -76,7 +42,7 @@ async fn a_shield_that_goes_under_many_requests_is_one_warning() {
     for down in [nobody, closes.url()] {
         let edge = Origin::url(&origin.url()).unwrap().shield([&down]);
         ask_often(&edge.unwrap().build().unwrap()).await;
-        let warnings = warnings();
+        let warnings = events();
         let [one] = &warnings[..] else {
             panic!("{}: {warnings:?}", warnings.len());
         };
@@ -92,7 +58,7 @@ async fn a_shield_that_goes_under_many_requests_is_one_warning() {
 
 #[tokio::test]
 async fn the_end_of_a_warning_is_a_warning_too() {
-    listen();
+    listen(LevelFilter::WARN);
     let origin: Server = serve(|_, peer| peer.answer_all(OK)).await;
     let is_down = Arc::new(AtomicBool::new(true));
     let is_closing = is_down.clone();
@@ -109,13 +75,13 @@ async fn the_end_of_a_warning_is_a_warning_too() {
     let edge = Origin::url(&origin.url()).unwrap().shield([shield.url()]);
     let edge = edge.unwrap().build().unwrap();
     ask_often(&edge).await;
-    assert_eq!(warnings().len(), 1);
+    assert_eq!(events().len(), 1);
     is_down.store(false, Ordering::Relaxed);
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(5)).await;
     tokio::time::resume();
     ask_often(&edge).await;
-    let warnings = warnings();
+    let warnings = events();
     let [one] = &warnings[..] else {
         panic!("{}: {warnings:?}", warnings.len());
     };

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
 
 mod errors;
+#[path = "../support/heard.rs"]
+mod heard;
 mod in_process;
 mod log;
 mod process;
