@@ -71,6 +71,26 @@ impl CacheKey {
     }
 }
 
+impl CacheKey {
+    /// The authority, path and query that an encoding holds, as they are: mostly the address by which it is invalidated.
+    pub(crate) fn address_in(encoded: &[u8]) -> Option<String> {
+        let mut address = Vec::new();
+        let mut rest = encoded;
+        while let Some((tag, value, behind)) = read_part(rest) {
+            rest = behind;
+            match tag {
+                Part::AUTHORITY | Part::PATH => address.extend_from_slice(value),
+                Part::QUERY => {
+                    address.push(b'?');
+                    address.extend_from_slice(value);
+                }
+                _ => {}
+            }
+        }
+        String::from_utf8(address).ok()
+    }
+}
+
 /// Blocks of what a key names, as things of their own.
 impl CacheKey {
     /// The key of one block of what this names; with a size of 0, of so many of its last bytes.

@@ -50,6 +50,10 @@ impl Ledger {
         })
     }
 
+    pub(crate) fn release(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
     /// How many bytes are missing for `bytes` more.
     pub(crate) fn missing(&self, bytes: u64) -> u64 {
         self.used().saturating_add(bytes).saturating_sub(self.cap)
@@ -71,6 +75,12 @@ impl fmt::Debug for Charge {
 impl Charge {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The ledger, to be [released](Ledger::release) of these bytes by who takes it.
+    pub(crate) fn into_ledger(mut self) -> Arc<Ledger> {
+        self.bytes = 0;
+        self.ledger.clone()
     }
 
     /// This and another as one.
@@ -100,7 +110,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.ledger.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.ledger.release(self.bytes);
     }
 }
 

@@ -1,10 +1,12 @@
 //! All in memory, under a hard cap.
 
 use super::{
-    BodySource, Expected, Head, Object, Part, Record, Store, StoreError, StoreWriter, WriteRefused,
-    Written,
+    BodySource, Expected, Head, Object, Part, Record, Store, StoreError, StoreWriter, Version,
+    WriteRefused, Written,
+    heads::{Heads, Unpacked},
     ledger::{Charge, Ledger},
-    record::{compact, size_of_fields},
+    packed::{self, Packed, is_name_of, name_of},
+    record::{CHUNK_OVERHEAD, compact, size_of_fields},
 };
 use crate::{
     body::{Chunks, OpenBody},
@@ -30,8 +32,8 @@ use std::{
 
 /// What an entry costs beside its key, head and body: its place in the table, its counters, the allocator's share.
 const ENTRY_OVERHEAD: u64 = 400;
-/// What a piece of a body costs beside its bytes.
-const CHUNK_OVERHEAD: u64 = 128;
+/// What an unpacked object costs beside its head: its place among these, the share of its values and its body in the packed one.
+const UNPACKED_OVERHEAD: u64 = 160;
 /// Pieces smaller than this on average are joined when the body is complete.
 const SMALL_CHUNK: u64 = 4 << 10;
 /// Joined pieces are at most so large: one allocation that a reader holds should not be the whole body.
@@ -50,6 +52,13 @@ const JOINED_CHUNK: usize = 64 << 10;
 ///
 /// The largest body that is stored is an eighth of the cap, and at most 64 MiB
 /// ([`MemoryStoreBuilder::max_object`] sets it), on any number of cores.
+///
+/// # Small objects
+///
+/// With a body of up to 16 KiB an object is packed, fields and body as one run of bytes: some 300 bytes more than these in all. One
+/// that is hit gets its fields back as a map, which takes 1 to 2 KiB, and keeps them as long as there is room. When there is
+/// none, such maps may take a sixteenth of the cap: the others are dropped before anything is evicted, those not hit
+/// lately first.
 ///
 /// # Eviction
 ///
@@ -71,6 +80,7 @@ struct Inner {
     ledger: Arc<Ledger>,
     shards: Box<[Shard]>,
     max_object: u64,
+    heads: Arc<Heads>,
     /// Only one evicts at a time: two would evict for each other's need, too.
     evicting: Mutex<()>,
     hits: AtomicU64,
@@ -212,6 +222,7 @@ impl MemoryStore {
             ledger: Ledger::new(capacity),
             shards,
             max_object,
+            heads: Arc::default(),
             evicting: Mutex::new(()),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -262,6 +273,9 @@ impl Inner {
             if let Some(charge) = self.ledger.reserve(bytes) {
                 return Some(charge);
             }
+            if self.heads.bytes() > self.heads_share() && self.pack_idle() {
+                continue;
+            }
             let shard = self
                 .shards
                 .iter()
@@ -277,6 +291,51 @@ impl Inner {
             }
         }
     }
+
+    /// What unpacked heads may take of a full store.
+    fn heads_share(&self) -> u64 {
+        self.ledger.cap() / 16
+    }
+
+    /// Takes the unpacked head from an object that has one and wasn't hit lately. Whether there was one.
+    fn pack_idle(&self) -> bool {
+        let Some(object) = self.heads.idle() else {
+            return false;
+        };
+        let Some((packed, hash)) = object.kept_unpacked().map(Unpacked::packed) else {
+            return false;
+        };
+        let is_it = |entry: &Entry| matches!(entry, Entry::Object(found) if found.is(&object));
+        self.shard(hash)
+            .replace(hash, packed, is_it, Entry::Packed(packed.clone()))
+    }
+
+    /// A packed object as it was, which is kept so if there is room.
+    #[cold]
+    fn unpack(&self, packed: &Packed, hash: u64) -> Option<Object> {
+        let (version, head, body) = packed.unpack()?;
+        let Some(charge) = self.room_for_head(head.size() + Object::BESIDES + UNPACKED_OVERHEAD)
+        else {
+            return Some(Object::with_version(version, head, body));
+        };
+        let object = self.heads.enter(packed.clone(), hash, charge, |unpacked| {
+            Object::unpacked(version, head, body, unpacked)
+        });
+        let is_it = |entry: &Entry| matches!(entry, Entry::Packed(found) if found.is(packed));
+        self.shard(hash)
+            .replace(hash, packed, is_it, Entry::Object(object.clone()));
+        Some(object)
+    }
+
+    fn room_for_head(&self, bytes: u64) -> Option<Charge> {
+        if self.heads.bytes() + bytes <= self.heads_share() {
+            return self.reserve(bytes);
+        }
+        self.ledger.reserve(bytes).or_else(|| {
+            self.pack_idle();
+            self.ledger.reserve(bytes)
+        })
+    }
 }
 
 impl Shard {
@@ -287,15 +346,26 @@ impl Shard {
             .saturating_sub(self.table.weight())
             .saturating_add(bytes.max(1))
             .min(capacity);
-        self.table.insert(
-            Slot::ballast(),
-            Entry {
-                record: None,
-                weight,
-                _charge: None,
-            },
-        );
+        self.table.insert(Slot::ballast(), Entry::Ballast(weight));
         self.table.remove(&Slot::ballast());
+    }
+
+    /// Puts another form of the same object in its place, where `is_it` is still so.
+    fn replace(
+        &self,
+        hash: u64,
+        packed: &Packed,
+        is_it: impl FnOnce(&Entry) -> bool,
+        entry: Entry,
+    ) -> bool {
+        let slot = Slot {
+            hash,
+            name: Name::Packed(packed.clone()),
+        };
+        let _one = self.swapping.lock();
+        let is_there = self.table.peek(&slot).is_some_and(|found| is_it(&found));
+        // Softly: this is no use of it.
+        is_there && self.table.replace(slot, entry, true).is_ok()
     }
 }
 
@@ -312,12 +382,18 @@ impl Store for MemoryStore {
 
     fn get(&self, key: &CacheKey, part: Part) -> Self::Get {
         let wanted = Wanted { key, part };
-        let found = self
-            .0
-            .shard(wanted.hash64())
-            .table
-            .get(&wanted)
-            .and_then(|entry| entry.record);
+        let hash = wanted.hash64();
+        let found = match self.0.shard(hash).table.get(&wanted) {
+            Some(Entry::Object(object)) => {
+                if let Some(unpacked) = object.kept_unpacked() {
+                    unpacked.set_hit();
+                }
+                Some(Record::Object(object))
+            }
+            Some(Entry::Packed(packed)) => self.0.unpack(&packed, hash).map(Record::Object),
+            Some(Entry::Other(other)) => Some(other.record.clone()),
+            Some(Entry::Ballast(_)) | None => None,
+        };
         if part == Part::Index {
             let counter = if found.is_some() {
                 &self.0.hits
@@ -331,12 +407,15 @@ impl Store for MemoryStore {
 
     fn peek(&self, key: &CacheKey, part: Part) -> Self::Get {
         let wanted = Wanted { key, part };
-        ready(Ok(self
-            .0
-            .shard(wanted.hash64())
-            .table
-            .peek(&wanted)
-            .and_then(|entry| entry.record)))
+        let found = self.0.shard(wanted.hash64()).table.peek(&wanted);
+        ready(Ok(match found {
+            Some(Entry::Object(object)) => Some(Record::Object(object)),
+            Some(Entry::Packed(packed)) => packed.unpack().map(|(version, head, body)| {
+                Record::Object(Object::with_version(version, head, body))
+            }),
+            Some(Entry::Other(other)) => Some(other.record.clone()),
+            Some(Entry::Ballast(_)) | None => None,
+        }))
     }
 
     fn writer(
@@ -361,7 +440,6 @@ impl Store for MemoryStore {
             store: self.clone(),
             kept: charge.map(|charge| Kept { slot, head, charge }),
             body: 0,
-            charged: 0,
             fill,
         })
     }
@@ -373,22 +451,18 @@ impl Store for MemoryStore {
         expected: Expected,
         record: Option<Record>,
     ) -> Self::Swap {
-        let slot = Slot::of(key, part);
+        let mut slot = Slot::of(key, part);
         let entry = match record {
             None => None,
             // Reserved before the lock: it may evict.
-            Some(record) => match self.entry_of(&slot, record) {
+            Some(record) => match self.entry_of(&mut slot, record) {
                 Some(entry) => Some(entry),
                 None => return ready(Ok(false)),
             },
         };
-        let shard = self.0.shard(slot.hash64());
+        let shard = self.0.shard(slot.hash);
         let _one = shard.swapping.lock();
-        let found = shard
-            .table
-            .peek(&slot)
-            .and_then(|entry| entry.record)
-            .map(|record| record.version());
+        let found = shard.table.peek(&slot).and_then(|entry| entry.version());
         let matches = match expected {
             Expected::Anything => true,
             Expected::Nothing => found.is_none(),
@@ -405,49 +479,67 @@ impl Store for MemoryStore {
 }
 
 impl MemoryStore {
-    fn entry_of(&self, slot: &Slot, record: Record) -> Option<Entry> {
-        Some(match record {
-            Record::Object(object) => {
-                let mut head = object.head().clone();
-                head.compact();
-                let size = head.size() + ENTRY_OVERHEAD + size_of_trailers(object.body());
-                let charge = self.0.reserve(slot.size() + size)?;
-                let weight = charge.bytes() + object.body().length();
-                let object = Object::charged(object.version(), head, object.body().clone(), charge);
-                Entry {
-                    record: Some(Record::Object(object)),
-                    weight,
-                    _charge: None,
-                }
-            }
+    fn entry_of(&self, slot: &mut Slot, record: Record) -> Option<Entry> {
+        let (head, besides) = match record {
+            Record::Object(object) => return self.entry_of_object(slot, &object),
             Record::Partial(partial) => {
                 let mut partial = Arc::unwrap_or_clone(partial);
                 partial.head.compact();
                 let list = size_of_val(partial.extents.as_slice()) as u64;
-                let size = partial.head.size() + ENTRY_OVERHEAD + list;
-                let charge = self.0.reserve(slot.size() + size)?;
-                let weight = charge.bytes();
-                Entry {
-                    record: Some(Record::Partial(Arc::new(partial))),
-                    weight,
-                    _charge: Some(Arc::new(charge)),
-                }
+                let size = partial.head.size() + list;
+                (Record::Partial(Arc::new(partial)), size)
             }
             Record::Variants(variants) => {
-                let list: usize = variants
-                    .list
-                    .iter()
-                    .map(|variant| 128 + variant.key.as_bytes().len())
-                    .sum();
-                let charge = self.0.reserve(slot.size() + ENTRY_OVERHEAD + list as u64)?;
-                let weight = charge.bytes();
-                Entry {
-                    record: Some(Record::Variants(variants)),
-                    weight,
-                    _charge: Some(Arc::new(charge)),
-                }
+                let list = variants.list.iter();
+                let size: usize = list.map(|one| 128 + one.key.as_bytes().len()).sum();
+                (Record::Variants(variants), size as u64)
             }
-        })
+        };
+        let charge = self.0.reserve(slot.size() + ENTRY_OVERHEAD + besides)?;
+        Some(Entry::Other(Arc::new(Other {
+            record: head,
+            charge,
+        })))
+    }
+
+    fn entry_of_object(&self, slot: &mut Slot, object: &Object) -> Option<Entry> {
+        let (version, head, body) = (object.version(), object.head(), object.body());
+        if let Some(bytes) = packed::pack(slot.name(), version, head, body) {
+            let charge = self.0.reserve(packed::cost(bytes.len()))?;
+            return Some(slot.take(Packed::new(bytes, charge)));
+        }
+        let mut head = head.clone();
+        head.compact();
+        let size = head.size() + ENTRY_OVERHEAD + size_of_trailers(body);
+        let charge = self.0.reserve(slot.size() + size)?;
+        let object = Object::charged(version, head, body.clone(), charge);
+        Some(Entry::Object(object))
+    }
+}
+
+impl MemoryStore {
+    /// Makes a complete object visible.
+    fn insert(&self, kept: Kept, body: BodySource) -> Object {
+        let Kept {
+            mut slot,
+            head,
+            charge,
+        } = kept;
+        let version = Version::random();
+        let packed = packed::pack(slot.name(), version, &head, &body);
+        let packed = packed.and_then(|bytes| {
+            let charge = self.0.reserve(packed::cost(bytes.len()))?;
+            Some(Packed::new(bytes, charge))
+        });
+        let object = Object::charged(version, head, body, charge);
+        let entry = match packed {
+            Some(packed) => slot.take(packed),
+            None => Entry::Object(object.clone()),
+        };
+        let shard = self.0.shard(slot.hash);
+        let _one = shard.swapping.lock();
+        shard.table.insert(slot, entry);
+        object
     }
 }
 
@@ -472,7 +564,6 @@ pub struct MemoryWriter {
     store: MemoryStore,
     kept: Option<Kept>,
     body: u64,
-    charged: u64,
     fill: FillWriter,
 }
 
@@ -498,7 +589,6 @@ impl MemoryWriter {
             return false;
         };
         self.body += length;
-        self.charged += charge.bytes();
         self.fill.push(charge.copy(chunk));
         true
     }
@@ -530,7 +620,6 @@ impl MemoryWriter {
         };
         drop(_room);
         let mut joined = Vec::with_capacity(usize::try_from(joined_chunks).unwrap_or(0));
-        let mut charged = 0;
         let mut buffer = Vec::with_capacity(JOINED_CHUNK);
         let mut rest = chunks.iter().peekable();
         while let Some(chunk) = rest.next() {
@@ -541,11 +630,9 @@ impl MemoryWriter {
             let Some(charge) = self.store.0.reserve(buffer.len() as u64 + CHUNK_OVERHEAD) else {
                 return chunks;
             };
-            charged += charge.bytes();
             joined.push(charge.copy(&buffer));
             buffer.clear();
         }
-        self.charged = charged;
         joined
     }
 }
@@ -590,20 +677,8 @@ impl StoreWriter for MemoryWriter {
         } else {
             Vec::new()
         };
-        let object = self.kept.take().map(|Kept { slot, head, charge }| {
-            let weight = charge.bytes() + self.charged;
-            let body = BodySource::Memory(Chunks::new(chunks, trailers.clone()));
-            let object = Object::charged(super::Version::random(), head, body, charge);
-            let entry = Entry {
-                record: Some(Record::Object(object.clone())),
-                weight,
-                _charge: None,
-            };
-            let shard = self.store.0.shard(slot.hash64());
-            let _one = shard.swapping.lock();
-            shard.table.insert(slot, entry);
-            object
-        });
+        let body = BodySource::Memory(Chunks::new(chunks, trailers.clone()));
+        let object = self.kept.take().map(|kept| self.store.insert(kept, body));
         // Readers see the end only once the object is there: who comes now finds it.
         self.fill.finish(trailers);
         Poll::Ready(Ok(object))
@@ -632,44 +707,67 @@ impl StoreWriter for MemoryWriter {
     }
 }
 
-/// A key as the table holds it: exactly as long as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an entry is stored under.
+#[derive(Clone, Debug)]
 struct Slot {
     hash: u64,
-    part: Part,
-    key: Box<[u8]>,
+    name: Name,
+}
+
+#[derive(Clone, Debug)]
+enum Name {
+    /// Exactly as long as it is.
+    Own(Box<[u8]>),
+    /// In the entry itself.
+    Packed(Packed),
 }
 
 impl Slot {
     fn of(key: &CacheKey, part: Part) -> Self {
         Self {
-            hash: key.hash64(),
-            part,
-            key: key.as_bytes().into(),
+            hash: Wanted { key, part }.hash64(),
+            name: Name::Own(name_of(key, part)),
         }
     }
 
-    /// No request has an empty key.
+    /// Nothing else has an empty name.
     fn ballast() -> Self {
         Self {
             hash: 0,
-            part: Part::Index,
-            key: Box::default(),
+            name: Name::Own(Box::default()),
         }
     }
 
-    fn size(&self) -> u64 {
-        self.key.len() as u64
+    #[inline]
+    fn name(&self) -> &[u8] {
+        match &self.name {
+            Name::Own(name) => name,
+            Name::Packed(packed) => packed.name(),
+        }
     }
 
-    fn hash64(&self) -> u64 {
-        spread(self.hash, self.part)
+    /// The entry of an object packed under this name.
+    fn take(&mut self, packed: Packed) -> Entry {
+        self.name = Name::Packed(packed.clone());
+        Entry::Packed(packed)
+    }
+
+    fn size(&self) -> u64 {
+        self.name().len() as u64
     }
 }
 
+impl PartialEq for Slot {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.name() == other.name()
+    }
+}
+
+impl Eq for Slot {}
+
 impl Hash for Slot {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash64());
+        state.write_u64(self.hash);
     }
 }
 
@@ -693,9 +791,7 @@ impl Hash for Wanted<'_> {
 
 impl Equivalent<Slot> for Wanted<'_> {
     fn equivalent(&self, slot: &Slot) -> bool {
-        slot.hash == self.key.hash64()
-            && slot.part == self.part
-            && *slot.key == *self.key.as_bytes()
+        slot.hash == self.hash64() && is_name_of(slot.name(), self.key, self.part)
     }
 }
 
@@ -728,12 +824,34 @@ impl Hasher for PassThrough {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
-    /// `None` in a pinned weight only.
-    record: Option<Record>,
-    weight: u64,
-    /// An object holds its own.
-    _charge: Option<Arc<Charge>>,
+enum Entry {
+    /// A small object that nobody asked for lately.
+    Packed(Packed),
+    Object(Object),
+    Other(Arc<Other>),
+    /// A pinned weight, for nothing.
+    Ballast(u64),
+}
+
+/// A record without a body.
+#[derive(Debug)]
+struct Other {
+    record: Record,
+    charge: Charge,
+}
+
+// There is one of each for every object, however small.
+const _: () = assert!(size_of::<Slot>() == 24 && size_of::<Entry>() == 16);
+
+impl Entry {
+    fn version(&self) -> Option<Version> {
+        match self {
+            Self::Packed(packed) => packed.version(),
+            Self::Object(object) => Some(object.version()),
+            Self::Other(other) => Some(other.record.version()),
+            Self::Ballast(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -741,7 +859,13 @@ struct EntryWeight;
 
 impl Weighter<Slot, Entry> for EntryWeight {
     fn weight(&self, _slot: &Slot, entry: &Entry) -> u64 {
-        entry.weight.max(1)
+        let weight = match entry {
+            Entry::Packed(packed) => packed.cost(),
+            Entry::Object(object) => object.weight(),
+            Entry::Other(other) => other.charge.bytes(),
+            Entry::Ballast(weight) => *weight,
+        };
+        weight.max(1)
     }
 }
 
@@ -753,7 +877,7 @@ impl Lifecycle<Slot, Entry> for OnEvict {
     type RequestState = Vec<Entry>;
 
     fn is_pinned(&self, _slot: &Slot, entry: &Entry) -> bool {
-        entry.record.is_none()
+        matches!(entry, Entry::Ballast(_))
     }
 
     /// Unlike the other, not called for what is replaced.

@@ -7,8 +7,11 @@
 //! An error in a store is a miss and an event for `tracing`, never a failed request.
 
 mod dynamic;
+mod heads;
 mod ledger;
 mod memory;
+mod names;
+mod packed;
 mod partial;
 mod record;
 mod wire;

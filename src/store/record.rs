@@ -1,6 +1,6 @@
 //! What a store keeps.
 
-use super::{ledger::Charge, partial::Partial};
+use super::{heads::Unpacked, ledger::Charge, partial::Partial};
 use crate::{
     body::{Chunks, StoredBody},
     epoch::Epoch,
@@ -14,10 +14,13 @@ use std::{
     hash::{BuildHasher, RandomState},
     ops::Range,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
+
+/// What a piece of a body costs beside its bytes.
+pub(super) const CHUNK_OVERHEAD: u64 = 128;
 
 /// Names one commit: 128 random bits. What is replaced, updated or removed is named by it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,8 +149,28 @@ struct ObjectParts {
     body: BodySource,
     /// What its last check for invalidation left: in this process only, 0 before.
     stamp: AtomicU64,
-    /// What a store charges for it, until the last holder drops it.
-    _charge: Option<Charge>,
+    /// What a store has of it, until the last holder drops it.
+    stored: Stored,
+}
+
+/// What a store has of an object.
+#[derive(Debug)]
+enum Stored {
+    Elsewhere,
+    /// This is charged for it.
+    Charged(Charge),
+    /// It is packed, and this is its unpacked head.
+    Unpacked(Unpacked),
+}
+
+/// Finds an object as long as someone holds it.
+#[derive(Clone)]
+pub(super) struct WeakObject(Weak<ObjectParts>);
+
+impl WeakObject {
+    pub(super) fn upgrade(&self) -> Option<Object> {
+        self.0.upgrade().map(Object)
+    }
 }
 
 impl Object {
@@ -158,21 +181,59 @@ impl Object {
     }
 
     pub(crate) fn with_version(version: Version, head: Head, body: BodySource) -> Self {
-        Self::build(version, head, body, None)
+        Self::build(version, head, body, Stored::Elsewhere)
     }
 
     pub(super) fn charged(version: Version, head: Head, body: BodySource, charge: Charge) -> Self {
-        Self::build(version, head, body, Some(charge))
+        Self::build(version, head, body, Stored::Charged(charge))
     }
 
-    fn build(version: Version, head: Head, body: BodySource, charge: Option<Charge>) -> Self {
+    pub(super) fn unpacked(
+        version: Version,
+        head: Head,
+        body: BodySource,
+        unpacked: Unpacked,
+    ) -> Self {
+        Self::build(version, head, body, Stored::Unpacked(unpacked))
+    }
+
+    fn build(version: Version, head: Head, body: BodySource, stored: Stored) -> Self {
         Self(Arc::new(ObjectParts {
             version,
             head,
             body,
             stamp: AtomicU64::new(0),
-            _charge: charge,
+            stored,
         }))
+    }
+
+    /// What it takes in memory beside its head's fields.
+    pub(super) const BESIDES: u64 = (size_of::<ObjectParts>() + 2 * size_of::<usize>()) as u64;
+
+    pub(super) fn downgrade(&self) -> WeakObject {
+        WeakObject(Arc::downgrade(&self.0))
+    }
+
+    /// Whether it is this very one.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What it was unpacked from, if it is kept so.
+    pub(super) fn kept_unpacked(&self) -> Option<&Unpacked> {
+        match &self.0.stored {
+            Stored::Unpacked(unpacked) => Some(unpacked),
+            Stored::Elsewhere | Stored::Charged(_) => None,
+        }
+    }
+
+    /// What is charged for it: with its body, unless that is elsewhere.
+    pub(super) fn weight(&self) -> u64 {
+        match &self.0.stored {
+            Stored::Elsewhere => 0,
+            Stored::Charged(charge) => charge.bytes().saturating_add(self.0.body.weight()),
+            Stored::Unpacked(unpacked) => unpacked.packed().0.cost() + unpacked.cost(),
+        }
     }
 
     /// The same body under another head: what a 304 makes of it.
@@ -269,6 +330,14 @@ impl BodySource {
         match self {
             Self::Memory(chunks) => chunks.trailers().is_none(),
             Self::Elsewhere(_) => true,
+        }
+    }
+
+    /// What is charged for it, of what is in memory.
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Memory(chunks) => chunks.length() + CHUNK_OVERHEAD * chunks.pieces().len() as u64,
+            Self::Elsewhere(_) => 0,
         }
     }
 

@@ -250,7 +250,7 @@ async fn an_unsafe_method_invalidates_all_blocks() {
 #[tokio::test]
 async fn a_block_that_was_evicted_is_fetched_again_alone() {
     let mut fetched = Vec::new();
-    for kib in (64..112).step_by(4) {
+    for kib in (40..112).step_by(4) {
         let store = MemoryStore::new(kib << 10);
         let setup = Setup::new(Origin::new(LENGTH), store, CachePolicy::default());
         setup.whole().await.assert_whole(1, LENGTH);
