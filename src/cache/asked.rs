@@ -60,7 +60,7 @@ impl<St: Store> Asked<St> {
             headers: &self.parts.headers,
         };
         let looked = poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, wanted)).await;
-        let variant = looked.variant.clone();
+        let variant = looked.variant();
         let now = core.clock.now();
         let verdict = looked
             .object

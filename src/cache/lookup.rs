@@ -7,7 +7,7 @@ use crate::{
     invalidation::Standing,
     key::{CacheKey, ListOrder, VariantKey},
     range::{self, Selected},
-    store::{BodySource, Extent, Object, Part, Partial, Record, Store},
+    store::{BodySource, Extent, Object, Part, Partial, Record, Store, Variants},
 };
 use http::{HeaderMap, Method, header};
 use std::{
@@ -54,9 +54,27 @@ pub(super) struct LookUp<St: Store> {
     get: St::Get,
     part: Part,
     /// The variant that is looked for; `None` while it is the index.
-    variant: Option<VariantKey>,
+    variant: Option<OwnVariant>,
     counted: bool,
     gathering: Option<Box<Gathering>>,
+}
+
+/// The variant that a request selects.
+#[derive(Clone)]
+enum OwnVariant {
+    /// This one of those that are listed. A hit needn't know its key.
+    Listed(Arc<Variants>, usize),
+    /// One with this key, which isn't listed.
+    Unlisted(VariantKey),
+}
+
+impl OwnVariant {
+    fn key(&self) -> Option<VariantKey> {
+        match self {
+            Self::Listed(variants, at) => variants.list.get(*at).map(|one| one.key.clone()),
+            Self::Unlisted(key) => Some(key.clone()),
+        }
+    }
 }
 
 /// The extents of a partial response, one looked up after the other.
@@ -65,7 +83,7 @@ struct Gathering {
     /// Still to be looked up, the next last.
     missing: Vec<Extent>,
     there: Vec<(Range<u64>, BodySource)>,
-    variant: Option<VariantKey>,
+    variant: Option<OwnVariant>,
 }
 
 /// What a look-up found.
@@ -74,7 +92,7 @@ pub(super) struct Looked {
     /// The object has parts of its body only.
     pub(super) is_partial: bool,
     /// Among variants, the request's own, stored or not.
-    pub(super) variant: Option<VariantKey>,
+    variant: Option<OwnVariant>,
     /// Why the request is forwarded if there is no object.
     forward: Forward,
 }
@@ -152,10 +170,10 @@ impl<St: Store> LookUp<St> {
                     ..Looked::NOTHING
                 },
                 (Some(Record::Variants(variants)), None) => {
-                    match variants.select(wanted.headers, wanted.order()) {
-                        Some(selected) => {
-                            self.variant = Some(selected.key.clone());
+                    match variants.select_at(wanted.headers, wanted.order()) {
+                        Some((at, selected)) => {
                             self.part = Part::Variant(selected.id);
+                            self.variant = Some(OwnVariant::Listed(variants, at));
                             self.get = if self.counted {
                                 store.get(key, self.part)
                             } else {
@@ -165,7 +183,11 @@ impl<St: Store> LookUp<St> {
                         }
                         None => Looked {
                             variant: variants.list.first().map(|newest| {
-                                VariantKey::of(&newest.fields, wanted.headers, wanted.order())
+                                OwnVariant::Unlisted(VariantKey::of(
+                                    &newest.fields,
+                                    wanted.headers,
+                                    wanted.order(),
+                                ))
                             }),
                             forward: Forward::VaryMiss,
                             ..Looked::NOTHING
@@ -184,7 +206,7 @@ impl<St: Store> LookUp<St> {
         key: &CacheKey,
         wanted: Wanted<'_>,
         partial: Arc<Partial>,
-        variant: Option<VariantKey>,
+        variant: Option<OwnVariant>,
     ) -> Option<Looked> {
         let Some(missing) = wanted.extents(&partial) else {
             return Some(Looked {
@@ -324,6 +346,11 @@ pub(super) fn judge<St>(
 }
 
 impl Looked {
+    /// The key of the request's own variant.
+    pub(super) fn variant(&self) -> Option<VariantKey> {
+        self.variant.as_ref().and_then(OwnVariant::key)
+    }
+
     /// What there is for a request, by the verdict on the object, if there is one.
     pub(super) fn judged(self, verdict: Option<Verdict>) -> Found {
         match (self.object, verdict) {

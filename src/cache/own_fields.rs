@@ -60,10 +60,8 @@ pub(super) fn write<B>(
             // As strings, which are compared without a call.
             && second.as_str() == "cache-status"
             && third.as_str() == "x-cache"
-            && let Some((age, status)) = of_hit(&settings.product, age, status)
+            && write_of_hit(&settings.product, age, status, age_place, status_place)
         {
-            *age_place = age;
-            *status_place = status;
             *x_cache_place = settings.product.x_cache(x_cache);
             return;
         }
@@ -85,18 +83,9 @@ fn write_by_name<B>(
     let x_cache = status.x_cache(response.status());
     let upstream = head.upstream_status.as_ref();
     let key = settings.cache_status_key.then_some(key);
-    let plain = (upstream.is_none() && key.is_none() && status.is_plain_hit())
-        .then(|| of_hit(&settings.product, age, status))
-        .flatten();
-    let (age, cache_status) = match plain {
-        Some((age, status)) => (age, Some(status)),
-        None => (
-            HeaderValue::from(age),
-            status.header_value(upstream, &settings.product, key),
-        ),
-    };
+    let cache_status = status.header_value(upstream, &settings.product, key);
     let own = [
-        settings.age.then_some(age),
+        settings.age.then(|| HeaderValue::from(age)),
         match settings.cache_status {
             true => cache_status,
             false => upstream.cloned(),
@@ -119,35 +108,53 @@ struct Made {
     values: (HeaderValue, HeaderValue),
 }
 
-/// `Age` and `Cache-Status` of a plain hit, as this thread made them last for the same age and lifetime: many objects were
-/// stored at the same time for as long, and a hot one is asked for many times in a second.
-fn of_hit(product: &Product, age: u64, status: &CacheStatus) -> Option<(HeaderValue, HeaderValue)> {
+/// Writes `Age` and `Cache-Status` of a plain hit, as this thread made them last for the same age and lifetime: many objects were
+/// stored at the same time for as long, and a hot one is asked for many times in a second. Whether they could be made.
+fn write_of_hit(
+    product: &Product,
+    age: u64,
+    status: &CacheStatus,
+    age_place: &mut HeaderValue,
+    status_place: &mut HeaderValue,
+) -> bool {
     const SLOTS: usize = 64;
     thread_local! {
         static MADE: RefCell<[Option<Made>; SLOTS]> = const { RefCell::new([const { None }; SLOTS]) };
     }
-    let ttl = status.ttl()?;
+    let Some(ttl) = status.ttl() else {
+        return false;
+    };
     MADE.with_borrow_mut(|made| {
         // What was stored for as long at different times has different slots.
         let slot = age
             .wrapping_mul(2)
             .wrapping_add_signed(ttl)
             .wrapping_add(product.id());
-        let slot = made.get_mut(usize::try_from(slot % SLOTS as u64).ok()?)?;
-        if let Some(made) = slot
-            && (made.product, made.age, made.ttl) == (product.id(), age, ttl)
-        {
-            return Some(made.values.clone());
-        }
-        let values = (seconds(age)?, status.header_value(None, product, None)?);
-        *slot = Some(Made {
+        let slot = &mut made[slot as usize % SLOTS];
+        let is_made = |made: &&Made| (made.product, made.age, made.ttl) == (product.id(), age, ttl);
+        let made = match slot.as_ref().filter(is_made) {
+            Some(made) => made,
+            None => match Made::new(product, age, ttl, status) {
+                Some(new) => slot.insert(new),
+                None => return false,
+            },
+        };
+        *age_place = made.values.0.clone();
+        *status_place = made.values.1.clone();
+        true
+    })
+}
+
+impl Made {
+    #[cold]
+    fn new(product: &Product, age: u64, ttl: i64, status: &CacheStatus) -> Option<Self> {
+        Some(Self {
             product: product.id(),
             age,
             ttl,
-            values: values.clone(),
-        });
-        Some(values)
-    })
+            values: (seconds(age)?, status.header_value(None, product, None)?),
+        })
+    }
 }
 
 /// In one allocation, which `HeaderValue::from` doesn't do.
@@ -179,7 +186,15 @@ mod tests {
             ] {
                 let status = CacheStatus::hit(1000 * ttl + 999);
                 for _ in 0..2 {
-                    let (age_value, status_value) = of_hit(product, age, &status).unwrap();
+                    let [mut age_value, mut status_value] =
+                        [const { HeaderValue::from_static("old") }; 2];
+                    assert!(write_of_hit(
+                        product,
+                        age,
+                        &status,
+                        &mut age_value,
+                        &mut status_value
+                    ));
                     assert_eq!(age_value, age.to_string());
                     assert_eq!(Some(status_value), status.header_value(None, product, None));
                 }

@@ -166,7 +166,7 @@ where
                     let response = respond::stored(&self.settings, &viewer, object, now, status);
                     return CacheFuture::hit(response);
                 }
-                let variant = looked.variant.clone();
+                let variant = looked.variant();
                 First::Found(looked.judged(verdict), variant)
             }
         };

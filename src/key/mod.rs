@@ -26,6 +26,7 @@ use std::{
 /// Bytes that a key holds without the heap; longer keys are rare (the namespace, a host name and a path of
 /// some 150 bytes fit).
 const INLINE: usize = 184;
+const _: () = assert!(INLINE < 256);
 
 /// Seeded anew in each process: which keys collide can't be known from outside.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
@@ -321,12 +322,49 @@ impl CacheKey {
         rest.copy_from_slice(value);
     }
 
+    /// All that a plain key has, where it fits in the array: one check of the room in place of one for each part.
+    #[inline(always)]
+    fn plain(
+        &mut self,
+        prefix: &[u8],
+        authority: &[u8],
+        path: &[u8],
+        query: Option<&[u8]>,
+    ) -> bool {
+        let length = prefix.len()
+            + (5 + authority.len())
+            + (5 + path.len())
+            + query.map_or(0, |query| 5 + query.len());
+        let Some(room) = self.inline.get_mut(..length) else {
+            return false;
+        };
+        let (start, room) = room.split_at_mut(prefix.len());
+        start.copy_from_slice(prefix);
+        let room = put(room, Part::AUTHORITY, authority);
+        let room = put(room, Part::PATH, path);
+        if let Some(query) = query {
+            put(room, Part::QUERY, query);
+        }
+        self.len = length;
+        true
+    }
+
     #[inline]
     fn finish(&mut self) {
         let mut hasher = SEED.build_hasher();
         hasher.write(self.as_bytes());
         self.hash = hasher.finish();
     }
+}
+
+/// Writes a part into the front of `room`, which is not larger than the array; gives the rest.
+#[inline(always)]
+fn put<'a>(room: &'a mut [u8], tag: u8, value: &[u8]) -> &'a mut [u8] {
+    let (part, rest) = room.split_at_mut(5 + value.len());
+    let (head, bytes) = part.split_at_mut(5);
+    head.copy_from_slice(&[tag, 0, 0, 0, value.len() as u8]);
+    bytes.copy_from_slice(value);
+    rest
 }
 
 /// Keeps the keys of one cache apart from those of others in the same store.

@@ -51,23 +51,35 @@ pub(super) fn simple_authority<'a>(
         Some(authority) => authority.as_str().as_bytes(),
         None => host?.as_bytes(),
     };
-    static ODD: [u8; 256] = {
-        let mut odd = [0; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            odd[byte] = match byte as u8 {
-                b'A'..=b'Z' | b'@' | b':' | b' ' | b'\t' => 1,
-                _ => 0,
-            };
-            byte += 1;
-        }
-        odd
+    is_surely_canonical(raw).then_some(raw)
+}
+
+/// Whether all bytes are of those that a host in canonical form nearly always has: `-`, `.`, digits and lower case.
+#[inline]
+fn is_surely_canonical(host: &[u8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = 0x80 * EACH;
+    // Eight at a time: the high bit of a sum tells whether the byte is at least so much.
+    let are_plain = |bytes: u64| {
+        let at_least = |byte: u64| (bytes & !HIGH) + (0x80 - byte) * EACH;
+        at_least(b'-'.into()) & !(at_least(b':'.into()) & !at_least(b'`'.into())) & !bytes & HIGH
+            == HIGH
     };
-    let odd = raw
+    let (eights, rest) = host.as_chunks::<8>();
+    if !eights
         .iter()
-        .fold(0, |odd, byte| odd | ODD[usize::from(*byte)])
-        != 0;
-    (!odd).then_some(raw)
+        .all(|eight| are_plain(u64::from_ne_bytes(*eight)))
+    {
+        return false;
+    }
+    match host.last_chunk::<8>() {
+        Some(last) => are_plain(u64::from_ne_bytes(*last)),
+        None => {
+            let mut padded = [b'a'; 8];
+            padded[..rest.len()].copy_from_slice(rest);
+            are_plain(u64::from_ne_bytes(padded))
+        }
+    }
 }
 
 /// The canonical authority as text.
@@ -231,6 +243,25 @@ fn without_dot_segments(target: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_byte_that_canonical_form_may_change_is_taken_as_it_is() {
+        assert!(is_surely_canonical(b"") && is_surely_canonical(b"www.ex-4mple.com"));
+        for length in 1..20 {
+            for at in 0..length {
+                for byte in 0..=255_u8 {
+                    let mut host = vec![b'a'; length];
+                    host[at] = byte;
+                    let is_usual = matches!(byte, b'-' | b'.' | b'/' | b'0'..=b'9' | b'`'..=0x7f);
+                    assert_eq!(
+                        is_surely_canonical(&host),
+                        is_usual,
+                        "{byte:#x} at {at} of {length}"
+                    );
+                }
+            }
+        }
+    }
 
     fn canonical(uri: &str, host: Option<&str>) -> String {
         let mut headers = HeaderMap::new();

@@ -317,6 +317,14 @@ impl KeyPolicy {
         }
     }
 
+    /// Whether nothing but the authority, the path and the whole query counts.
+    fn is_plain(&self) -> bool {
+        self.query == Query::All
+            && self.headers.is_empty()
+            && self.cookies == Cookies::None
+            && !(self.accept_encoding.gzip || self.accept_encoding.brotli)
+    }
+
     // A `Cow` would have to be dropped on each hit.
     #[inline(always)]
     fn key_of(
@@ -327,14 +335,25 @@ impl KeyPolicy {
         host: Option<&HeaderValue>,
     ) -> CacheKey {
         let mut key = CacheKey::empty();
-        if parts.method == Method::GET || parts.method == Method::HEAD {
+        let is_get = parts.method == Method::GET || parts.method == Method::HEAD;
+        let authority = match self.authority {
+            true => normalize::simple_authority(uri, host),
+            false => Some(&b""[..]),
+        };
+        if let (true, Some(authority), true) = (is_get, authority, self.is_plain()) {
+            let (path, query) = (uri.path().as_bytes(), uri.query().map(str::as_bytes));
+            if key.plain(&namespace.get, authority, path, query) {
+                key.finish();
+                return key;
+            }
+        }
+        if is_get {
             key.bytes(&namespace.get);
         } else {
             key.part(Part::NAMESPACE, namespace.as_bytes());
             key.part(Part::METHOD, parts.method.as_str().as_bytes());
         }
-        match normalize::simple_authority(uri, host) {
-            _ if !self.authority => key.part(Part::AUTHORITY, b""),
+        match authority {
             Some(simple) => key.part(Part::AUTHORITY, simple),
             None => {
                 let start = key.begin(Part::AUTHORITY);

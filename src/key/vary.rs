@@ -2,7 +2,10 @@
 
 use crate::headers::members;
 use http::{HeaderMap, HeaderName, header};
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 /// What a response's `Vary` lines say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +57,26 @@ pub enum ListOrder {
 ///
 /// Lines of one name are joined and the white space around commas is dropped, as RFC 9111 section 4.1 allows;
 /// language tags and content codings have no case (RFC 9110 sections 8.4.1 and 8.5.1).
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct VariantKey(Box<[u8]>);
+#[derive(Clone)]
+pub struct VariantKey {
+    encoded: Box<[u8]>,
+    /// The one line of the one field, as the request had it: who sends the same has the same key.
+    line: Option<Box<[u8]>>,
+}
+
+impl PartialEq for VariantKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded == other.encoded
+    }
+}
+
+impl Eq for VariantKey {}
+
+impl Hash for VariantKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.encoded.hash(state);
+    }
+}
 
 impl VariantKey {
     /// The key of a request with these `headers` among variants that are selected by `names`.
@@ -79,32 +100,69 @@ impl VariantKey {
                 }
                 key.extend_from_slice(member);
             }
-            if *name == header::ACCEPT_LANGUAGE || *name == header::ACCEPT_ENCODING {
+            if has_no_case(name) {
                 key[start + 4..].make_ascii_lowercase();
             }
             let length = u32::try_from(key.len() - start - 4).unwrap_or(u32::MAX);
             key[start..start + 4].copy_from_slice(&length.to_be_bytes());
         }
-        Self(key.into_boxed_slice())
+        let line = match names {
+            [name] => one_line(name, headers),
+            _ => None,
+        };
+        Self {
+            encoded: key.into_boxed_slice(),
+            line: line.map(Into::into),
+        }
+    }
+
+    /// Whether this, made for the same `names`, is [that](Self::of) of a request with these `headers`.
+    pub(crate) fn is_of(
+        &self,
+        names: &[HeaderName],
+        headers: &HeaderMap,
+        order: ListOrder,
+    ) -> bool {
+        if let ([name], Some(line)) = (names, self.line.as_deref())
+            && one_line(name, headers) == Some(line)
+        {
+            return true;
+        }
+        *self == Self::of(names, headers, order)
     }
 
     /// The encoding.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.encoded
     }
 
     /// Takes the bytes that [`as_bytes`](Self::as_bytes) gave.
     #[must_use]
     pub fn from_bytes(encoded: &[u8]) -> Self {
-        Self(encoded.into())
+        Self {
+            encoded: encoded.into(),
+            line: None,
+        }
     }
 }
 
 impl fmt::Debug for VariantKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VariantKey({})", self.0.escape_ascii())
+        write!(f, "VariantKey({})", self.encoded.escape_ascii())
     }
+}
+
+/// The line of a field that has just one.
+fn one_line<'a>(name: &HeaderName, headers: &'a HeaderMap) -> Option<&'a [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next()?;
+    lines.next().is_none().then(|| line.as_bytes())
+}
+
+/// Language tags and content codings have none (RFC 9110 sections 8.4.1 and 8.5.1).
+fn has_no_case(name: &HeaderName) -> bool {
+    *name == header::ACCEPT_LANGUAGE || *name == header::ACCEPT_ENCODING
 }
 
 fn is_ranked(name: &HeaderName) -> bool {
@@ -123,6 +181,37 @@ fn piece(key: &mut Vec<u8>, bytes: &[u8]) {
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn any_lines() -> impl Strategy<Value = Vec<String>> {
+        prop::collection::vec("[aA,\" ]{0,4}", 0..3)
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_of_a_request_where_it_is_the_one_made_of_it(
+            name in prop::sample::select(vec!["accept-encoding", "accept", "foo"]),
+            lines in prop::array::uniform2(any_lines()),
+            insignificant in any::<bool>(),
+        ) {
+            let names = [HeaderName::from_static(name)];
+            let order = match insignificant {
+                true => ListOrder::Insignificant,
+                false => ListOrder::Significant,
+            };
+            let [stored, asked] = lines.map(|lines| {
+                let mut headers = HeaderMap::new();
+                for line in lines {
+                    headers.append(name, line.parse().unwrap());
+                }
+                headers
+            });
+            let [key, of_asked] = [&stored, &asked].map(|headers| VariantKey::of(&names, headers, order));
+            prop_assert_eq!(key.is_of(&names, &asked, order), key == of_asked);
+            let read = VariantKey::from_bytes(key.as_bytes());
+            prop_assert!(read == key && read.is_of(&names, &stored, order));
+        }
+    }
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();

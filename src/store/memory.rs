@@ -491,7 +491,7 @@ impl MemoryStore {
             }
             Record::Variants(variants) => {
                 let list = variants.list.iter();
-                let size: usize = list.map(|one| 128 + one.key.as_bytes().len()).sum();
+                let size: usize = list.map(|one| 144 + 2 * one.key.as_bytes().len()).sum();
                 (Record::Variants(variants), size as u64)
             }
         };

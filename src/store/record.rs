@@ -396,18 +396,17 @@ impl Variants {
     /// The variant that a request with these fields selects: of several, the newest.
     #[must_use]
     pub fn select(&self, request: &HeaderMap, order: ListOrder) -> Option<&Variant> {
-        let mut last: Option<(&[HeaderName], VariantKey)> = None;
-        self.list.iter().find(|variant| {
-            // Nearly always all variants name the same fields.
-            if last
-                .as_ref()
-                .is_none_or(|(fields, _)| **fields != *variant.fields)
-            {
-                let key = VariantKey::of(&variant.fields, request, order);
-                last = Some((&variant.fields, key));
-            }
-            last.as_ref().is_some_and(|(_, key)| *key == variant.key)
-        })
+        self.select_at(request, order).map(|(_, variant)| variant)
+    }
+
+    /// The same, and where it stands.
+    pub(crate) fn select_at(
+        &self,
+        request: &HeaderMap,
+        order: ListOrder,
+    ) -> Option<(usize, &Variant)> {
+        let mut variants = self.list.iter().enumerate();
+        variants.find(|(_, one)| one.key.is_of(&one.fields, request, order))
     }
 
     /// This list with `variant` in its place: it replaces the one with the same fields and values, and what is over
