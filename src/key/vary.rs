@@ -59,14 +59,15 @@ pub enum ListOrder {
 /// language tags and content codings have no case (RFC 9110 sections 8.4.1 and 8.5.1).
 #[derive(Clone)]
 pub struct VariantKey {
-    encoded: Box<[u8]>,
-    /// The one line of the one field, as the request had it: who sends the same has the same key.
-    line: Option<Box<[u8]>>,
+    /// The encoding. Behind it, where one field with one line counts, that line as the request had it: who sends the same has
+    /// the same key.
+    bytes: Box<[u8]>,
+    encoded: usize,
 }
 
 impl PartialEq for VariantKey {
     fn eq(&self, other: &Self) -> bool {
-        self.encoded == other.encoded
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -74,7 +75,7 @@ impl Eq for VariantKey {}
 
 impl Hash for VariantKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.encoded.hash(state);
+        self.as_bytes().hash(state);
     }
 }
 
@@ -106,13 +107,13 @@ impl VariantKey {
             let length = u32::try_from(key.len() - start - 4).unwrap_or(u32::MAX);
             key[start..start + 4].copy_from_slice(&length.to_be_bytes());
         }
-        let line = match names {
-            [name] => one_line(name, headers),
-            _ => None,
-        };
+        let encoded = key.len();
+        if let [name] = names {
+            key.extend_from_slice(one_line(name, headers).unwrap_or_default());
+        }
         Self {
-            encoded: key.into_boxed_slice(),
-            line: line.map(Into::into),
+            bytes: key.into_boxed_slice(),
+            encoded,
         }
     }
 
@@ -123,33 +124,32 @@ impl VariantKey {
         headers: &HeaderMap,
         order: ListOrder,
     ) -> bool {
-        if let ([name], Some(line)) = (names, self.line.as_deref())
-            && one_line(name, headers) == Some(line)
-        {
-            return true;
+        let line = self.bytes.get(self.encoded..).unwrap_or_default();
+        match names {
+            [name] if !line.is_empty() && one_line(name, headers) == Some(line) => true,
+            _ => *self == Self::of(names, headers, order),
         }
-        *self == Self::of(names, headers, order)
     }
 
     /// The encoding.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.encoded
+        self.bytes.get(..self.encoded).unwrap_or_default()
     }
 
     /// Takes the bytes that [`as_bytes`](Self::as_bytes) gave.
     #[must_use]
     pub fn from_bytes(encoded: &[u8]) -> Self {
         Self {
-            encoded: encoded.into(),
-            line: None,
+            bytes: encoded.into(),
+            encoded: encoded.len(),
         }
     }
 }
 
 impl fmt::Debug for VariantKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VariantKey({})", self.encoded.escape_ascii())
+        write!(f, "VariantKey({})", self.as_bytes().escape_ascii())
     }
 }
 
