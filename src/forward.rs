@@ -5,7 +5,7 @@
 
 use crate::{
     headers::CDN_LOOP,
-    key::{Cookies, KeyPolicy},
+    key::{Cookies, KeyPolicy, Vary},
     original_uri,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
@@ -134,12 +134,13 @@ fn restrict_query(uri: &mut Uri, key: &KeyPolicy) {
 }
 
 /// Removes from a response what CloudFront keeps from viewers and store: `Set-Cookie` where no cookies are forwarded, and
-/// of `Vary` what isn't forwarded.
-pub(crate) fn restrict_response(headers: &mut HeaderMap, key: &KeyPolicy) {
+/// of `Vary` what isn't forwarded. `Vary: *` stays where it keeps a response from being stored: caches above this one don't store it either.
+pub(crate) fn restrict_response(headers: &mut HeaderMap, key: &KeyPolicy, heeds_any: bool) {
     if *key.keyed_cookies() == Cookies::None {
         headers.remove(header::SET_COOKIE);
     }
-    if !headers.contains_key(header::VARY) {
+    let is_for_one = heeds_any && Vary::of(headers) == Vary::Any;
+    if is_for_one || !headers.contains_key(header::VARY) {
         return;
     }
     let kept: Vec<&[u8]> = headers
@@ -268,14 +269,17 @@ mod tests {
         headers.append("vary", HeaderValue::from_static("Accept-Encoding, X-Other"));
         headers.append("vary", HeaderValue::from_static("x-kept, *"));
         let key = KeyPolicy::cloudfront().headers([HeaderName::from_static("x-kept")]);
-        restrict_response(&mut headers, &key);
+        restrict_response(&mut headers, &key, false);
         assert_eq!(headers.len(), 1);
         assert_eq!(headers["vary"], "Accept-Encoding, x-kept");
-        restrict_response(&mut headers, &KeyPolicy::cloudfront());
+        restrict_response(&mut headers, &KeyPolicy::cloudfront(), true);
         assert_eq!(headers["vary"], "Accept-Encoding");
         headers.insert("vary", HeaderValue::from_static("*"));
         headers.insert("set-cookie", HeaderValue::from_static("a=b"));
-        restrict_response(&mut headers, &KeyPolicy::cloudfront().cookies(Cookies::All));
+        let cookies = KeyPolicy::cloudfront().cookies(Cookies::All);
+        restrict_response(&mut headers, &cookies, true);
+        assert_eq!(headers["vary"], "*");
+        restrict_response(&mut headers, &cookies, false);
         assert!(!headers.contains_key("vary") && headers.contains_key("set-cookie"));
     }
 }

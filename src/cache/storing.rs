@@ -226,7 +226,8 @@ impl<St: Store> Storing<St> {
     pub(super) fn restrict(&self, response: &mut HeaderMap) {
         let policy = &self.settings.policy;
         if policy.is_cloudfront() {
-            forward::restrict_response(response, policy.key_policy());
+            let heeds_any = policy.freshness().heeds_vary_any();
+            forward::restrict_response(response, policy.key_policy(), heeds_any);
         }
     }
 

@@ -189,6 +189,11 @@ impl FreshnessPolicy {
         self.rules == Rules::Rfc
     }
 
+    /// Whether `Vary: *` keeps a response from being stored. CloudFront's minimum TTL overrides it.
+    pub(crate) fn heeds_vary_any(&self) -> bool {
+        self.rules == Rules::Rfc || self.min_ttl.is_zero()
+    }
+
     /// What a response says, and whether a targeted field says it: `Expires` then doesn't count.
     pub(super) fn directives(&self, response: &HeaderMap) -> (ResponseDirectives, bool) {
         ResponseDirectives::selected(response, &self.targeted_fields)

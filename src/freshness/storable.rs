@@ -317,7 +317,7 @@ fn storable_cloudfront(
             )
         }
     };
-    if min == 0 && Vary::of(response) == Vary::Any {
+    if policy.heeds_vary_any() && Vary::of(response) == Vary::Any {
         return Err(Refusal::VaryAny);
     }
     let fresh_until = received_at.saturating_add(lifetime);

@@ -219,3 +219,33 @@ async fn in_the_cloudfront_profiles_what_is_not_keyed_does_not_reach_the_origin(
         );
     }
 }
+
+#[tokio::test]
+async fn what_varies_by_all_is_stored_by_no_cache_above_another_either() {
+    let zero = std::time::Duration::ZERO;
+    let day = std::time::Duration::from_secs(86_400);
+    let profile = CachePolicy::caching_optimized()
+        .ttl(zero, day, day)
+        .unwrap();
+    let fields = &[("cache-control", "max-age=60"), ("vary", "*")];
+    let shield = setup_with(policy(profile.clone()), |_| async {
+        response(fields, "for one")
+    });
+    let edge = setup_with(policy(profile), move |request| {
+        let shield = shield.service.clone();
+        async move {
+            let answer = ask(&shield, request).await;
+            let fields: Vec<_> = answer.headers.iter().collect();
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+                .collect();
+            response(&fields, answer.body)
+        }
+    });
+    for _ in 0..2 {
+        let answer = ask(&edge.service, get("/a")).await;
+        assert_eq!(answer.header("vary"), Some("*"));
+        assert!(!answer.cache.is_hit() && !answer.cache.is_stored());
+    }
+}
