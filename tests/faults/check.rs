@@ -3,7 +3,7 @@
 use super::{
     made::Made,
     origin::{Said, Sent, text},
-    plan::{COLLAPSE_TIMEOUT, FETCH_TIMEOUT, Plan, Profile, Stack},
+    plan::{COLLAPSE_TIMEOUT, FETCH_TIMEOUT, Kind, Plan, Profile, Stack},
     viewer::{End, Got},
     world::{Below, Moment, Record},
 };
@@ -30,12 +30,14 @@ pub(crate) fn wrongs(plan: &Plan, record: &Record, all: &[Got]) -> Vec<String> {
             )
         };
         wrong.extend(run.bytes(got).map(about));
-        wrong.extend(run.not_modified(got).map(about));
+        wrong.extend(run.unasked(got).map(about));
         wrong.extend(run.private(got).map(about));
         wrong.extend(run.fresh(got).map(about));
         wrong.extend(run.invalidated(got).map(about));
+        wrong.extend(run.at_once(got).map(about));
     }
     wrong.extend(run.once());
+    wrong.extend(run.alone());
     wrong
 }
 
@@ -117,14 +119,21 @@ impl Run<'_> {
         made.differs(range, body)
     }
 
-    /// A 304 answers who asked for it.
-    fn not_modified(&self, got: &Got) -> Option<String> {
-        let is_asked = ["if-none-match", "if-modified-since"]
-            .iter()
-            .any(|name| !text_of(&got.ask, name).is_empty());
-        let is_the_origins = self.sent(got).is_some_and(|sent| sent.is_unasked);
-        let is_wrong = got.status == 304 && !is_asked && !is_the_origins;
-        is_wrong.then(|| "a 304 that nobody asked for".to_owned())
+    /// A 304 answers who has a condition, a 206 who wants a part; or the origin said so, unasked, to this very request.
+    fn unasked(&self, got: &Got) -> Option<String> {
+        let names: &[&str] = match got.status {
+            304 => &["if-none-match", "if-modified-since"],
+            206 => &["range"],
+            _ => return None,
+        };
+        let is_asked = names.iter().any(|name| !text_of(&got.ask, name).is_empty());
+        let serial = text(&got.fields, "x-serial").parse().ok()?;
+        let is_own = self
+            .fetches(serial)
+            .any(|below| below.asker == Some(got.viewer));
+        let is_the_origins = self.sent(got).is_some_and(|sent| sent.is_unasked) && is_own;
+        let is_wrong = !is_asked && !is_the_origins;
+        is_wrong.then(|| "nobody asked for that".to_owned())
     }
 
     fn sent(&self, got: &Got) -> Option<&Sent> {
@@ -242,6 +251,19 @@ impl Run<'_> {
         (fresh_until, fresh_until.saturating_add(window))
     }
 
+    /// Who shares an answer gets its head as it comes.
+    fn at_once(&self, got: &Got) -> Option<String> {
+        let above = self.record.above.get(&got.viewer)?;
+        let is_shared = text_of_last(&got.fields, "cache-status").contains("; collapsed");
+        let serial = text(&got.fields, "x-serial").parse().ok()?;
+        let came = self.fetches(serial).filter_map(|below| below.ended).max()?;
+        let late = above
+            .answered?
+            .at
+            .saturating_sub(came.at.max(above.begun.at));
+        (is_shared && late > 100).then(|| format!("{late} ms after its head came"))
+    }
+
     /// Who asks after an invalidation gets nothing that was asked for before it.
     fn invalidated(&self, got: &Got) -> Option<String> {
         let asked = self.record.above.get(&got.viewer)?.begun;
@@ -312,6 +334,55 @@ impl Run<'_> {
         wrong
     }
 
+    /// Nobody goes alone beside a fetch whose answer it may well have.
+    fn alone(&self) -> impl Iterator<Item = String> {
+        let below = self.record.below.iter();
+        let alone = below.filter(|below| !below.is_led && self.might_share(below));
+        alone.filter_map(|second| {
+            let mut others = self
+                .record
+                .below
+                .iter()
+                .take_while(|first| first.begun < second.begun);
+            let first = others.find(|first| {
+                first.is_led
+                    && first.level == 0
+                    && (&first.path, &first.method, &first.range)
+                        == (&second.path, &second.method, &second.range)
+                    && first.language == second.language
+                    && self.waits(first, second)
+            })?;
+            Some(format!("alone beside another: {first:?} and {second:?}"))
+        })
+    }
+
+    /// Whether a request says nothing by which it is special, and neither did any answer to its like.
+    fn might_share(&self, below: &Below) -> bool {
+        let nature = self.plan.nature(&below.path);
+        let asked = self.all.iter().find(|got| Some(got.viewer) == below.asker);
+        let is_plain = asked.is_some_and(|got| {
+            let mut names = got.ask.fields.iter().map(|(name, _)| *name);
+            got.ask.method == "GET" && names.all(|name| name == "accept-language")
+        });
+        let above = below.asker.and_then(|asker| self.record.above.get(&asker));
+        let has_waited = above.is_none_or(|above| above.begun.at + 1000 < below.begun.at);
+        let lasts = nature.kind == Kind::Public && nature.lifetime >= 10 && nature.age.is_none();
+        let is_roomy = self.plan.max_fetches >= 1024 && self.plan.max_object > 64 << 10;
+        let mut sent = self
+            .record
+            .sent
+            .values()
+            .filter(|sent| sent.path == below.path);
+        let is_odd = sent.any(|sent| sent.is_secret || !matches!(sent.status, 200 | 206 | 304));
+        below.level == 0
+            && is_plain
+            && lasts
+            && is_roomy
+            && !has_waited
+            && !is_odd
+            && self.record.steps.is_empty()
+    }
+
     /// Whether the second should have waited for the first.
     fn waits(&self, first: &Below, second: &Below) -> bool {
         let timeout = match self.plan.stack {
@@ -325,7 +396,10 @@ impl Run<'_> {
         let is_another = invalidations
             .any(|moment| moment < second.begun && moment.at + 3000 >= first.begun.at)
             || self.is_posted(first, second);
-        is_on && second.begun.at - first.begun.at < timeout && !is_another
+        // Before a first answer is stored nobody knows by what the others vary.
+        let is_unknown = self.plan.nature(&first.path).varies
+            && (!self.plan.is_calm || self.plan.stack == Stack::Coalesce);
+        is_on && second.begun.at - first.begun.at < timeout && !is_another && !is_unknown
     }
 
     /// Whether a request invalidates the path meanwhile, wherever on its way.

@@ -18,6 +18,9 @@ use std::{
 /// Versions from here on are of one answer each.
 const ONE_TIME: u64 = 1_000_000;
 
+/// How many bytes of a body come one by one, each a second after the other.
+const DRIPS: usize = 20_000;
+
 /// `Last-Modified` of a version.
 pub(crate) fn modified(version: u64) -> String {
     http_date((1_600_000_000 + version * 3600) * 1000)
@@ -91,9 +94,10 @@ impl Said {
 /// An answer, as it is remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
+    pub(crate) path: String,
     pub(crate) status: u16,
     pub(crate) said: Said,
-    /// A 304 that nobody asked for.
+    /// A 304 or a 206 that nobody asked for.
     pub(crate) is_unasked: bool,
     pub(crate) is_secret: bool,
 }
@@ -164,9 +168,11 @@ enum Odd {
     TooLong,
     Changes,
     PrivateForOnce,
+    /// An error whose body has no end to speak of.
+    Drips,
 }
 
-const ODD: [Odd; 19] = [
+const ODD: [Odd; 20] = [
     Odd::Late,
     Odd::Late,
     Odd::Nothing,
@@ -186,6 +192,7 @@ const ODD: [Odd; 19] = [
     Odd::TooLong,
     Odd::Changes,
     Odd::PrivateForOnce,
+    Odd::Drips,
 ];
 
 #[derive(Clone)]
@@ -291,7 +298,10 @@ impl Answering<'_> {
             Some(Odd::PrivateForOnce) => Kind::Private,
             _ => nature.kind,
         };
-        let is_error = odd == Some(Odd::Error);
+        // One that may be stored is waited for by nobody, and goes on.
+        let may_drip = !self.plan.profile.is_cloudfront() && *self.method == Method::GET;
+        let drips = odd == Some(Odd::Drips) && may_drip;
+        let is_error = odd == Some(Odd::Error) || drips;
         let mut said = Said {
             max_age: (!nature.is_shared_age).then_some(nature.lifetime),
             s_maxage: nature.is_shared_age.then_some(nature.lifetime),
@@ -323,6 +333,9 @@ impl Answering<'_> {
                 },
             ]);
         }
+        if drips {
+            said = Said::default();
+        }
         if *self.method == Method::POST {
             said = Said {
                 no_store: true,
@@ -343,12 +356,14 @@ impl Answering<'_> {
             },
             secret: is_secret.then_some(self.serial),
             length: match is_error {
+                true if drips => DRIPS,
                 true => 40,
-                false => nature.length + [0, 0, 5][(self.version % 3) as usize],
+                false => nature.length + [0, 5, 5][(self.version % 3) as usize],
             },
         };
         let mut fields = self.fields(&said, &made, is_error);
         let status = match is_error {
+            true if drips => 503,
             true => chance.pick(&[500, 502, 503, 503, 504, 404]),
             false => self.status(),
         };
@@ -381,11 +396,16 @@ impl Answering<'_> {
         if status == 304 && odd == Some(Odd::Lying304) {
             fields.retain(|(name, _)| !matches!(*name, "etag" | "last-modified"));
         }
+        if drips {
+            fields.push(("x-drips", "1".to_owned()));
+            (reply.0.piece, reply.0.pause) = (1, 1000);
+        }
         reply.0.fields.append(&mut fields);
         let sent = Sent {
+            path: self.path.to_owned(),
             status,
             said,
-            is_unasked: odd == Some(Odd::Unasked304),
+            is_unasked: matches!(odd, Some(Odd::Unasked304 | Odd::Unasked206)),
             is_secret,
         };
         (reply.0, sent)

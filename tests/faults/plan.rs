@@ -204,8 +204,12 @@ impl Plan {
         let moments = 2 + chance.below(4);
         let moments: Vec<u64> = (0..moments).map(|_| chance.below(HORIZON)).collect();
         let viewers = 3 + chance.below(8);
+        let ranges = match is_calm {
+            true => 0,
+            false => chance.pick(&[10, 10, 75]),
+        };
         let viewers = (0..viewers)
-            .map(|_| Viewer::of(chance, is_calm, resources, &moments))
+            .map(|_| Viewer::of(chance, is_calm, ranges, resources, &moments))
             .collect();
         let deeds = match is_calm {
             true => Vec::new(),
@@ -343,19 +347,25 @@ impl Nature {
 }
 
 impl Viewer {
-    fn of(chance: &mut Chance, is_calm: bool, resources: u64, moments: &[u64]) -> Self {
+    fn of(
+        chance: &mut Chance,
+        is_calm: bool,
+        ranges: u64,
+        resources: u64,
+        moments: &[u64],
+    ) -> Self {
         let asks = 1 + chance.below(4);
         Self {
             comes: chance.pick(moments) + chance.pick(&[0, 0, 0, 1, 2, 10, 500, 4000]),
             asks: (0..asks)
-                .map(|_| Ask::of(chance, is_calm, resources))
+                .map(|_| Ask::of(chance, is_calm, ranges, resources))
                 .collect(),
         }
     }
 }
 
 impl Ask {
-    fn of(chance: &mut Chance, is_calm: bool, resources: u64) -> Self {
+    fn of(chance: &mut Chance, is_calm: bool, ranges: u64, resources: u64) -> Self {
         let mut fields = Vec::new();
         let mut add = |name, value: Option<&str>| {
             fields.extend(value.map(|value: &str| (name, value.to_owned())));
@@ -392,7 +402,7 @@ impl Ask {
             add(
                 "range",
                 chance.seldom(
-                    20,
+                    ranges,
                     &[
                         "bytes=0-99",
                         "bytes=0-",

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Who waits longer than this waits for ever.
-const FOR_EVER: Duration = Duration::from_secs(3 * 3600);
+const FOR_EVER: Duration = Duration::from_secs(900);
 
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub(crate) async fn play(
                 pipe: near,
                 read: Vec::new(),
                 taken: 0,
+                drips: false,
             }
         });
         let id = number * 100 + at;
@@ -123,6 +124,8 @@ struct Connection {
     read: Vec<u8>,
     /// How much was read.
     taken: usize,
+    /// What comes has no end that anybody waits for.
+    drips: bool,
 }
 
 struct Came {
@@ -187,6 +190,7 @@ impl Connection {
             let head = String::from_utf8_lossy(&head);
             return Came::wrong(&format!("no head: {head:?}"));
         };
+        self.drips = fields.contains_key("x-drips");
         let length = super::origin::text(&fields, "content-length").parse::<usize>();
         let is_chunked = fields.contains_key("transfer-encoding");
         let mut body = Vec::new();
@@ -229,6 +233,9 @@ impl Connection {
             if room == 0 {
                 return Step::Left;
             }
+        }
+        if self.drips && self.taken > 600 {
+            return Step::Left;
         }
         let mut buffer = [0; 8192];
         match self.pipe.read(&mut buffer[..room]).await {
