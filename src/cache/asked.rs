@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    coalesce::Joined,
+    coalesce::{Follow, Joined},
     freshness::{self, Forward, Verdict},
     headers::{DeltaSeconds, RequestFacts, hops},
     key::{CacheKey, VariantKey},
@@ -20,6 +20,7 @@ use crate::{
     status::{CacheStatus, Detail},
     store::{Object, Store},
 };
+use futures_util::FutureExt;
 use http::{Method, Response, header, request::Parts};
 use std::{future::poll_fn, sync::Arc};
 use tokio::time::Instant;
@@ -145,6 +146,24 @@ impl<St: Store> Asked<St> {
             invalidated: self.invalidated(),
             hops: hops(&self.parts.headers).min(MOST_HOPS),
         }
+    }
+
+    /// Follows a fetch that began before anybody knew by what its answer varies, where that is known by now, and to be the
+    /// variant that this is for.
+    pub(super) fn follow_unnamed(&self, flight: &FlightKey) -> Option<Follow<Outcome>> {
+        let own = flight.variant.as_ref()?;
+        let unnamed = FlightKey {
+            variant: None,
+            ..flight.clone()
+        };
+        let flights = &self.core.shared().flights;
+        // One that hasn't landed may be for anybody: nobody waits for that.
+        let landed = flights.follow(&unnamed)?.now_or_never()?;
+        let Some(Outcome::Shared(answer, Some(_))) = landed else {
+            return None;
+        };
+        answer.vary.as_ref().filter(|(_, key)| key == own)?;
+        flights.follow(&unnamed)
     }
 
     /// Waits until another fetch may begin, or another does what this one would.

@@ -112,10 +112,12 @@ where
             // Cut from a whole that is on its way, but not worth fetching one.
             let only_follows = self.asked.facts.range
                 && (is_head || self.asked.range_miss() == RangeMiss::Forward);
-            let joined = match is_head || only_follows {
-                true => flights.follow(&flight).map(Joined::Follow),
-                false => None,
+            let joined = match self.asked.follow_unnamed(&flight) {
+                Some(follow) => Some(follow),
+                None if is_head || only_follows => flights.follow(&flight),
+                None => None,
             };
+            let joined = joined.map(Joined::Follow);
             if joined.is_none() && only_follows {
                 return self.alone(found, forward, None).await;
             }

@@ -121,6 +121,43 @@ async fn once_other_variants_are_fetched_once_each() {
 }
 
 #[tokio::test]
+async fn once_also_for_the_first_variant_on_its_way_while_another_is_stored_already() {
+    let gate = Arc::new(Semaphore::new(0));
+    let handler_gate = gate.clone();
+    let setup = setup(move |request| {
+        let gate = handler_gate.clone();
+        async move {
+            let language = request.headers()["accept-language"].to_str().unwrap();
+            let fields = [("cache-control", "max-age=60"), ("vary", "accept-language")];
+            if language == "de" {
+                return response(&fields, "Seite");
+            }
+            let (mut sender, body) = channel();
+            tokio::spawn(async move {
+                gate.acquire().await.unwrap().forget();
+                sender.send_data(Bytes::from("page")).await.unwrap();
+            });
+            response_with(200, &fields, body)
+        }
+    });
+    let of = |language| request("GET", "/a", &[("accept-language", language)]);
+    let mut slow = setup.service.clone();
+    let first = slow.call(of("en")).await.unwrap();
+    assert_eq!(ask(&setup.service, of("de")).await.body, b"Seite");
+    assert!(ask(&setup.service, of("de")).await.cache.is_hit());
+    let second = slow.call(of("en")).await.unwrap();
+    assert_eq!(setup.seen.count(), 2, "one for each language");
+    gate.add_permits(2);
+    for answer in [first, second] {
+        assert_eq!(
+            answer.into_body().collect().await.unwrap().to_bytes(),
+            "page"
+        );
+    }
+    assert!(ask(&setup.service, of("en")).await.cache.is_hit());
+}
+
+#[tokio::test]
 async fn once_a_refresh_is_one_conditional_request() {
     let gate = Arc::new(Semaphore::new(1));
     let handler_gate = gate.clone();
