@@ -1,6 +1,6 @@
 //! Every interleaving of a leader and its followers. `.ci/run` says how to run them.
 
-use super::{Lead, flight::Flight};
+use super::{Coalescer, Joined, Lead, flight::Flight};
 use crate::sync::Arc;
 use loom::{
     future::block_on,
@@ -117,5 +117,176 @@ fn one_who_goes_on_elsewhere_is_woken_there() {
         let follower = thread::spawn(move || block_on(follow));
         lead.land(|| 7);
         assert_eq!(follower.join().unwrap(), Some(7));
+    });
+}
+
+type Table = Arc<Coalescer<u8, u32>>;
+
+/// What came of joining: a lead is landed with its number at once, a follower waits.
+fn fly(joined: Joined<u8, u32>, lands_with: u32) -> Flown {
+    match joined {
+        Joined::Lead(landing) => {
+            landing.land(move || lands_with);
+            Flown::Led
+        }
+        Joined::Follow(follow) => Flown::Followed(block_on(follow)),
+        Joined::Full => Flown::TurnedAway,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flown {
+    Led,
+    Followed(Option<u32>),
+    TurnedAway,
+}
+
+fn flies(table: &Table, lands_with: u32) -> JoinHandle<Flown> {
+    let table = table.clone();
+    thread::spawn(move || fly(table.join(&1), lands_with))
+}
+
+fn assert_empty(table: &Table) {
+    assert!(table.follow(&1).is_none(), "nothing stays in the table");
+    assert_eq!(table.in_flight(), 0, "all room is back");
+}
+
+#[test]
+fn who_joins_leads_or_gets_what_the_leader_landed_with() {
+    model(|| {
+        let table = Coalescer::new(1);
+        let others = [flies(&table, 1), flies(&table, 2)];
+        let flown = [fly(table.join(&1), 0)]
+            .into_iter()
+            .chain(others.map(|other| other.join().unwrap()));
+        let flown: Vec<Flown> = flown.collect();
+        assert!(flown.contains(&Flown::Led));
+        for (at, one) in flown.iter().enumerate() {
+            match one {
+                Flown::Led => {}
+                Flown::Followed(Some(led)) => {
+                    assert!(at != *led as usize && flown[*led as usize] == Flown::Led);
+                }
+                Flown::Followed(None) => panic!("a leader that lands is not lost"),
+                // There is one key only: whoever finds no room finds the flight.
+                Flown::TurnedAway => panic!("no room, and no flight"),
+            }
+        }
+        assert_empty(&table);
+    });
+}
+
+#[test]
+fn while_one_leads_nobody_else_does() {
+    model(|| {
+        let table = Coalescer::new(9);
+        let Joined::Lead(landing) = table.join(&1) else {
+            panic!("the first leads");
+        };
+        let others = [flies(&table, 1), flies(&table, 2)];
+        landing.land(|| 0);
+        for other in others {
+            assert_eq!(other.join().unwrap(), Flown::Followed(Some(0)));
+        }
+        drop(landing);
+        assert_empty(&table);
+    });
+}
+
+#[test]
+fn who_comes_as_a_flight_is_closed_follows_it_or_leads_anew() {
+    model(|| {
+        let table = Coalescer::new(9);
+        let Joined::Lead(mut landing) = table.join(&1) else {
+            panic!("the first leads");
+        };
+        let other = flies(&table, 1);
+        landing.close();
+        landing.land(|| 0);
+        drop(landing);
+        let other = other.join().unwrap();
+        assert!(matches!(other, Flown::Led | Flown::Followed(Some(0))));
+        assert_empty(&table);
+    });
+}
+
+#[test]
+fn who_follows_one_that_goes_without_a_word_is_told_when_it_is_out_of_the_table() {
+    model(|| {
+        let table = Coalescer::<u8, u32>::new(9);
+        let Joined::Lead(landing) = table.join(&1) else {
+            panic!("the first leads");
+        };
+        let other = thread::spawn({
+            let table = table.clone();
+            move || match fly(table.join(&1), 1) {
+                // Once more, and it leads: it doesn't find the same again.
+                Flown::Followed(None) => fly(table.join(&1), 2),
+                led => led,
+            }
+        });
+        drop(landing);
+        assert_eq!(other.join().unwrap(), Flown::Led);
+        assert_empty(&table);
+    });
+}
+
+#[test]
+fn of_two_who_have_waited_for_long_enough_one_takes_the_lead_and_nobody_waits_for_ever() {
+    model(|| {
+        let table = Coalescer::new(1);
+        let Joined::Lead(stuck) = table.join(&1) else {
+            panic!("the first leads");
+        };
+        let follows = [(); 2].map(|()| match table.join(&1) {
+            Joined::Follow(follow) => follow,
+            _ => panic!("the others follow"),
+        });
+        let tired = follows.map(|follow| {
+            let table = table.clone();
+            thread::spawn(move || {
+                let flown = fly(table.relieve(&1, &follow), 1);
+                // It may still land.
+                (flown, block_on(follow))
+            })
+        });
+        stuck.land(|| 0);
+        drop(stuck);
+        for tired in tired {
+            let (flown, first) = tired.join().unwrap();
+            assert_eq!(
+                first,
+                Some(0),
+                "the first reaches those who wait for it still"
+            );
+            assert!(flown == Flown::Led || matches!(flown, Flown::Followed(Some(_))));
+        }
+        assert_empty(&table);
+    });
+}
+
+#[test]
+fn while_one_leads_in_the_place_of_another_the_next_who_is_tired_follows() {
+    model(|| {
+        let table = Coalescer::<u8, u32>::new(9);
+        let Joined::Lead(stuck) = table.join(&1) else {
+            panic!("the first leads");
+        };
+        let follows = [(); 2].map(|()| match table.join(&1) {
+            Joined::Follow(follow) => follow,
+            _ => panic!("the others follow"),
+        });
+        let tired = follows.map(|follow| {
+            let table = table.clone();
+            thread::spawn(move || table.relieve(&1, &follow))
+        });
+        let joined = tired.map(|tired| tired.join().unwrap());
+        let leads = joined.iter().filter(|it| matches!(it, Joined::Lead(_)));
+        assert_eq!(leads.count(), 1);
+        // The end of the first isn't the end of the other.
+        drop(stuck);
+        assert!(table.follow(&1).is_some());
+        drop(joined);
+        assert_empty(&table);
     });
 }

@@ -8,8 +8,7 @@ mod flight;
 
 pub(crate) use flight::{Follow, Lead};
 
-use crate::sync::{Arc, Mutex};
-use dashmap::{DashMap, mapref::entry::Entry};
+use crate::sync::{Arc, Entry, Map, Mutex};
 use flight::Flight;
 use foldhash::fast::RandomState;
 use futures_util::{
@@ -21,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Flights by key.
 pub(crate) struct Coalescer<K: Eq + Hash, T> {
-    flights: DashMap<K, Listed<K, T>, RandomState>,
+    flights: Map<K, Listed<K, T>, RandomState>,
     room: Arc<Semaphore>,
     limit: usize,
 }
@@ -55,7 +54,7 @@ where
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            flights: DashMap::with_hasher(RandomState::default()),
+            flights: Map::with_hasher(RandomState::default()),
             room: Arc::new(Semaphore::new(limit)),
             limit,
         })

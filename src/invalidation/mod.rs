@@ -55,20 +55,20 @@ pub use what::{Invalidation, Issued};
 pub(crate) use progress::Begun;
 pub(crate) use tags::tags_of;
 
-use crate::{clock::Clock, epoch::Epoch};
+use crate::{
+    clock::Clock,
+    epoch::Epoch,
+    sync::{Arc, AtomicU64, Mutex, Ordering, RwLock},
+};
 use exact::Exact;
 use foldhash::quality::RandomState;
 use latest::Latest;
-use parking_lot::{Mutex, RwLock};
 use progress::{Progress, Subscriber};
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
     hash::BuildHasher,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::AtomicU64 as Counter,
 };
 use trie::Trie;
 use what::Target;
@@ -129,7 +129,7 @@ impl fmt::Debug for Invalidations {
 
 impl Invalidations {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        static CORES: AtomicU64 = AtomicU64::new(0);
+        static CORES: Counter = Counter::new(0);
         // Never 0, which is the stamp of what was never checked.
         let mark = CORES.fetch_add(1, Ordering::Relaxed) % 0xffff + 1;
         Self {
@@ -426,6 +426,9 @@ fn number_of(stamp: u64) -> u64 {
 fn random() -> u64 {
     RandomState::default().hash_one(0_u8)
 }
+
+#[cfg(all(test, frontage_loom))]
+mod loom_tests;
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,11 @@
 //! What an invalidation waits for until it is complete: fetches that began before it, and subscribers.
 
 use super::what::{Invalidation, Issued};
-use crate::epoch::Epoch;
-use parking_lot::Mutex;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
+use crate::{
+    epoch::Epoch,
+    sync::{Arc, Mutex},
 };
+use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::Notify;
 
 /// How many invalidations wait for one subscriber; more of them fold into one.

@@ -1,13 +1,8 @@
 //! Counts every byte that a store is answerable for.
 
+use crate::sync::{Arc, AtomicU64, Ordering};
 use bytes::Bytes;
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::fmt;
 
 /// A cap and what is used of it. Never more is used than the cap.
 pub(crate) struct Ledger {
@@ -113,6 +108,10 @@ impl Drop for Charge {
         self.ledger.release(self.bytes);
     }
 }
+
+#[cfg(all(test, frontage_loom))]
+#[path = "ledger_loom_tests.rs"]
+mod loom_tests;
 
 #[cfg(test)]
 mod tests {
