@@ -1,10 +1,11 @@
 //! Shields in other processes: who is asked for what, and who is down.
 
-use crate::{failure::OriginFailure, rendezvous::Rendezvous};
-use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-    time::Duration,
+use crate::{
+    failure::OriginFailure,
+    rendezvous::Rendezvous,
+    sync::{AtomicU32, AtomicU64, Ordering},
 };
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a shield that is down isn't asked; then one request tries it.
@@ -128,10 +129,12 @@ impl Health {
         if self.unanswered.load(Ordering::Relaxed) != 0 {
             self.unanswered.store(0, Ordering::Relaxed);
         }
-        let until = self.down_until.load(Ordering::Relaxed);
-        until != 0
-            && until <= self.after_retry(asked)
-            && self.down_until.swap(0, Ordering::Relaxed) != 0
+        let trusted = self.after_retry(asked);
+        let up = |until| (until != 0 && until <= trusted).then_some(0);
+        // In one step, or it would raise one that goes down in between.
+        self.down_until
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, up)
+            .is_ok()
     }
 
     /// Gives whether that is news.
@@ -146,6 +149,10 @@ impl Health {
         before.saturating_add(1) >= UNANSWERED && self.is_down(now)
     }
 }
+
+#[cfg(all(test, frontage_loom))]
+#[path = "remote_loom_tests.rs"]
+mod loom_tests;
 
 #[cfg(test)]
 mod tests {
