@@ -53,7 +53,8 @@ impl Passing {
                 let core = core.clone();
                 Box::new(move |address: &str| core.shared().invalidations.invalidate(address))
             };
-            let store = (parts.method == Method::POST)
+            // Who answers doesn't see all that it would be stored under.
+            let store = (parts.method == Method::POST && !facts.connection)
                 .then(|| Storing::for_post(core, settings, parts, facts));
             let target = policy.key_policy().address(&uri, &parts.headers);
             let host = parts.headers.get(header::HOST).cloned();

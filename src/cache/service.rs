@@ -15,7 +15,7 @@ use crate::{
     body::ResponseBody,
     error::BoxError,
     freshness::{Forward, Verdict},
-    headers::RequestFacts,
+    headers::{RequestFacts, remove_hop_by_hop},
     key::corrected_host,
     ready::CallWhenReady,
     status::CacheStatus,
@@ -120,6 +120,11 @@ where
             let passing = Passing::new(&self.core, &self.settings, &parts, &facts, forward);
             let request = Request::from_parts(parts, body);
             return CacheFuture::pass(CallWhenReady::new(self.inner.clone(), request), passing);
+        }
+        if facts.connection {
+            // An origin further on won't see what it names: that must not name, or tell apart, what is stored.
+            remove_hop_by_hop(&mut parts.headers);
+            return self.call(Request::from_parts(parts, body));
         }
 
         let core = self.core.shared();

@@ -37,6 +37,8 @@ pub struct RequestFacts {
     pub precondition: bool,
     /// `Upgrade` is there.
     pub upgrade: bool,
+    /// `Connection` names more than what becomes of the connection: fields that go no further (RFC 9110 section 7.6.1).
+    pub connection: bool,
     /// There is more than one `Host` line.
     pub several_hosts: bool,
 }
@@ -67,6 +69,7 @@ impl RequestFacts {
                         .any(|member| member.eq_ignore_ascii_case(b"no-cache"));
                 }
                 header::UPGRADE => facts.upgrade = true,
+                header::CONNECTION => facts.connection |= names_fields(value.as_bytes()),
                 header::AUTHORIZATION => facts.authorization = true,
                 header::CACHE_CONTROL => {
                     facts.cache_control = true;
@@ -95,6 +98,12 @@ impl RequestFacts {
     }
 }
 
+fn names_fields(connection: &[u8]) -> bool {
+    super::members(connection).any(|member| {
+        !(member.eq_ignore_ascii_case(b"keep-alive") || member.eq_ignore_ascii_case(b"close"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +117,8 @@ mod tests {
             .header("cookie", "a=b")
             .header("authorization", "x")
             .header("upgrade", "websocket")
+            .header("connection", "Keep-Alive")
+            .header("connection", "close, x-hop")
             .header("if-none-match", "*")
             .header("if-match", "*")
             .header("cache-control", "max-age=1")
@@ -117,6 +128,7 @@ mod tests {
         let facts = RequestFacts::of(request.headers());
         assert!(facts.several_hosts && facts.range && facts.cookie && facts.authorization);
         assert!(facts.upgrade && facts.conditional && facts.precondition && facts.pragma_no_cache);
+        assert!(facts.connection && !names_fields(b"close") && !names_fields(b"KEEP-ALIVE, ,"));
         assert!(
             !facts.asks_to_reload(),
             "Pragma counts only without Cache-Control"
