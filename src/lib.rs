@@ -28,7 +28,8 @@
 //! 8. *Cheap.* A hit in memory: no boxed future, nothing to wait for, no lock held while a body is sent, no copy of the body.
 //! 9. *Honest.* What the cache did can be read off the response, and agrees with what it did.
 //!
-//! Each has tests of its name in `tests/invariants`.
+//! Each has tests of its name in `tests/invariants`. What strangers may try against them, and what stands against that, is said in
+//! [`threats`].
 
 pub mod blocks;
 pub mod body;
@@ -60,6 +61,8 @@ pub mod sigv4;
 pub mod status;
 pub mod store;
 mod sync;
+#[doc = include_str!("threats.md")]
+pub mod threats {}
 mod viewer;
 
 pub use blocks::BlockLayer;
