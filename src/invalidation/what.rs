@@ -286,7 +286,7 @@ mod tests {
         ] {
             assert_eq!(everything().host(host).unwrap().to_string(), expected);
         }
-        for host in ["", "a/b", "a b", "u@a", "*", "#a", "é"] {
+        for host in ["", ":", ":80", ":81", "a/b", "a b", "u@a", "*", "#a", "é"] {
             assert!(everything().host(host).is_err(), "{host}");
         }
         assert!(everything().host("a").unwrap().host("b").is_err());

@@ -94,7 +94,8 @@ pub(super) fn authority_text(uri: &Uri, headers: &HeaderMap) -> String {
 /// A host, perhaps with a port, in canonical form; `None` when it can't be one.
 pub(crate) fn canonical_host(host: &str) -> Option<String> {
     let host: Authority = host.parse().ok()?;
-    if host.as_str().contains(['@', '*']) {
+    // An authority may be a port and nothing else, which would be an address of any host.
+    if host.host().is_empty() || host.as_str().contains(['@', '*']) {
         return None;
     }
     let mut headers = HeaderMap::new();
