@@ -3,10 +3,10 @@
 
 use arbitrary::Arbitrary;
 use frontage::headers::{
-    content_length, date_of, members, merge_not_modified, parse_http_date, remove_hop_by_hop,
+    content_length, content_range, date_of, members, merge_not_modified, parse_http_date, remove_hop_by_hop,
     remove_representation_metadata,
 };
-use frontage_fuzz::{Date, Value};
+use frontage_fuzz::{Date, Value, value};
 use http::{HeaderMap, HeaderName, header};
 use libfuzzer_sys::fuzz_target;
 
@@ -45,6 +45,7 @@ struct Input {
     update: Vec<(Name, Value)>,
     date: Date,
     length: u64,
+    range: Value,
 }
 
 fn map(fields: &[(Name, Value)]) -> HeaderMap {
@@ -69,6 +70,18 @@ fuzz_target!(|input: Input| {
     plain.append(header::CONTENT_LENGTH, input.length.into());
     plain.append(header::CONTENT_LENGTH, input.length.into());
     assert_eq!(content_length(&plain), Some(input.length));
+
+    let mut partial = HeaderMap::new();
+    partial.append(header::CONTENT_RANGE, input.range.0.clone());
+    if let Some((bytes, length)) = content_range(&partial) {
+        assert!(bytes.start < bytes.end && bytes.end <= length);
+        let last = bytes.end - 1;
+        let written = format!("bytes {}-{last}/{length}", bytes.start);
+        partial.insert(header::CONTENT_RANGE, value(written.as_bytes()));
+        assert_eq!(content_range(&partial), Some((bytes, length)));
+        partial.append(header::CONTENT_RANGE, input.range.0.clone());
+        assert_eq!(content_range(&partial), None);
+    }
 
     let date = input.date.value();
     let millis = parse_http_date(date.as_bytes());

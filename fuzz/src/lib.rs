@@ -71,3 +71,12 @@ impl Date {
         value(text.as_bytes())
     }
 }
+
+/// Runs it, and ends with it whatever it has spawned.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().build();
+    runtime
+        .expect("no drivers are asked for")
+        .block_on(future)
+}
