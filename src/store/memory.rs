@@ -182,12 +182,13 @@ impl MemoryStore {
         // A shard must hold several of the largest objects: their number follows from that, never from the cores.
         let shards = (capacity / max_object.saturating_mul(8).max(1)).clamp(1, 64);
         // A full shard doesn't evict while the ledger has room, so each may hold twice its share.
-        // What is looked up again lives in the "hot" 40 %, which is 80 % of the share.
+        // What is looked up again lives in the "hot" 45 %, which is 90 % of the share.
         let share = (capacity / shards).saturating_mul(2).max(1);
         let evictions = Arc::new(AtomicU64::new(0));
+        // Of a tenth of so many is remembered that they were evicted: they return as hot, and of more, most would be a scan's.
         let items = usize::try_from(share / 2 / 4096)
             .unwrap_or(usize::MAX)
-            .clamp(64, 1 << 20);
+            .clamp(1024, 1 << 20);
         let shards = (0..shards)
             .map(|_| {
                 let mut options = OptionsBuilder::new();
@@ -195,7 +196,8 @@ impl MemoryStore {
                     .shards(1)
                     .weight_capacity(share)
                     .estimated_items_capacity(items)
-                    .hot_allocation(0.4);
+                    .hot_allocation(0.45)
+                    .ghost_allocation(0.1);
                 let table = match options.build() {
                     Ok(options) => Cache::with_options(
                         options,
