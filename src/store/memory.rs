@@ -3,6 +3,7 @@
 use super::{
     BodySource, Expected, Head, Object, Part, Record, Store, StoreError, StoreWriter, Version,
     WriteRefused, Written,
+    admission::Admission,
     heads::{Heads, Unpacked},
     ledger::{Charge, Ledger},
     packed::{self, Packed, is_name_of, name_of},
@@ -64,6 +65,9 @@ const JOINED_CHUNK: usize = 64 << 10;
 ///
 /// By [`quick_cache`], a variant of S3-FIFO that resists scans. Entries are evicted when room is needed, not before.
 ///
+/// For a large object many small ones would have to go. So when there is no room without evicting, a response whose
+/// `Content-Length` is more than four times the mean of what is stored is passed on, and stored when it is fetched again soon.
+///
 /// ```
 /// use frontage::{CacheLayer, MemoryStore};
 ///
@@ -79,6 +83,7 @@ pub struct MemoryStore(Arc<Inner>);
 struct Inner {
     ledger: Arc<Ledger>,
     shards: Box<[Shard]>,
+    admission: Admission,
     max_object: u64,
     heads: Arc<Heads>,
     /// Only one evicts at a time: two would evict for each other's need, too.
@@ -223,6 +228,7 @@ impl MemoryStore {
         Self(Arc::new(Inner {
             ledger: Ledger::new(capacity),
             shards,
+            admission: Admission::new(capacity / 4096),
             max_object,
             heads: Arc::default(),
             evicting: Mutex::new(()),
@@ -258,6 +264,20 @@ impl Inner {
         // The table uses other bits.
         let at = (hash >> 40) % self.shards.len() as u64;
         &self.shards[usize::try_from(at).unwrap_or(0)]
+    }
+
+    /// Whether an object of `size` bytes is worth what has to go for it, if anything has to.
+    fn admits(&self, slot: &Slot, size: u64) -> bool {
+        if self.ledger.missing(size) == 0 {
+            return true;
+        }
+        let (weight, entries) = self.shards.iter().fold((0, 0), |(weight, entries), shard| {
+            let (more, others) = (shard.table.weight(), shard.table.len() as u64);
+            (weight + more, entries + others)
+        });
+        self.admission.admits(slot.hash, size, weight, entries)
+            // What it replaces was worth its place.
+            || self.shard(slot.hash).table.peek(slot).is_some()
     }
 
     /// Charges `bytes`, evicting for them if need be.
@@ -433,7 +453,12 @@ impl Store for MemoryStore {
         }
         head.compact();
         let slot = Slot::of(key, part);
-        let charge = self.0.reserve(slot.size() + head.size() + ENTRY_OVERHEAD);
+        let size = slot.size() + head.size() + ENTRY_OVERHEAD;
+        let whole = size.saturating_add(announced.unwrap_or(0));
+        let charge = match self.0.admits(&slot, whole) {
+            true => self.0.reserve(size),
+            false => None,
+        };
         let fill = match charge {
             Some(_) => FillWriter::keeping(announced, window),
             None => FillWriter::passing(announced, window),

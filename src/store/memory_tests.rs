@@ -160,6 +160,32 @@ fn fifty_objects_of_one_mebibyte_all_stay_in_sixty_four() {
 }
 
 #[test]
+fn a_full_store_keeps_a_large_object_at_its_second_fetch_and_one_with_room_at_its_first() {
+    let store = MemoryStore::new(1 << 20);
+    let fetch = |number: usize, length: usize| {
+        let announced = Some(length as u64);
+        let writer = store.writer(&key(number), Part::Index, head(announced), WINDOW);
+        let mut writer = writer.unwrap();
+        let kept = writer.keeps();
+        if kept {
+            let chunk = Bytes::from(vec![7; length]);
+            assert_eq!(write(&mut writer, &chunk), Poll::Ready(Written::Kept));
+            assert!(commit(writer).is_some());
+        }
+        kept
+    };
+    assert!(fetch(0, 100 << 10));
+    let small = (1..).take_while(|number| fetch(*number, 2000) && store.usage().evictions == 0);
+    assert!(small.count() > 100);
+    assert!(!fetch(9001, 100 << 10));
+    assert!(fetch(9002, 2000), "it is small");
+    assert!(fetch(9001, 100 << 10));
+    assert!(get(&store, &key(9001)).is_some());
+    assert!(!fetch(9003, 100 << 10), "another");
+    assert!(fetch(9001, 120 << 10), "it replaces one that is there");
+}
+
+#[test]
 fn what_is_replaced_or_removed_was_not_evicted() {
     let store = MemoryStore::new(1 << 20);
     let chunk = [Bytes::from(vec![7; 100 << 10])];

@@ -6,7 +6,6 @@
 //!
 //! An error in a store is a miss and an event for `tracing`, never a failed request.
 
-#[cfg(test)]
 mod admission;
 mod dynamic;
 mod heads;
