@@ -58,6 +58,9 @@
 //! (90 % of the cap hot in place of 80 %, a fifth of the ghosts), in a model of the store that is right to 0.3: both
 //! together 48.9 to 51.5 and 35.6 to 36.7; the settings alone 50.3 and 36.7.
 //!
+//! No library is better at the same cost of a hit: a look-up in quick_cache takes 104 instructions, in foyer's S3-FIFO 316, in
+//! moka 932 (`examples/get.rs`).
+//!
 //! # How it is measured
 //!
 //! A miss is followed by an insert. All charge for an object what the store charges beside its body, and have one shard.
