@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo build --release --example reverse_proxy && cargo bench --bench wire
+//! cargo bench --bench wire -- --connections    # what 1 to 10,000 connections cost
 //! ```
 //!
 //! # Figures
@@ -27,11 +28,14 @@
 //!
 //! * *Cold clients*: all send at once; the origin holds back the last chunk until each has its first byte, and is asked
 //!   once only. The figure is the slowest client's.
+//! * *Connections*: each asks for the same hot object of 1 KiB again as soon as it has it, for 3 s; the middle of three rounds, each with
+//!   a proxy of its own. The processor's time is the proxy's alone.
 //! * *Dribbled*: 10 MiB in 160 pieces over 2 s.
 //! * *Events*: each carries the time at which it was sent; the viewer leaves in mid-stream, and the origin notes when it
 //!   sees that.
 
 mod client;
+mod connections;
 mod origin;
 mod processes;
 mod report;
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
     let has = |flag: &str| std::env::args().any(|argument| argument == flag);
     let done = if has("--origin") {
         run(origin::serve())
+    } else if has("--connections") {
+        run(connections::bench())
     } else if has("--bench") {
         run(bench())
     } else {

@@ -5,6 +5,7 @@
 //! | `/held/length/NAME`, `/held/chunked/NAME` | all but the last chunk, and that once the name is released |
 //! | `/release/NAME` | releases it |
 //! | `/fetches/NAME` | how often the name was asked for |
+//! | `/fixed/NAME` | 1 KiB at once |
 //! | `/dribbled/NAME` | 10 MiB over 2 s |
 //! | `/events/NAME` | an event stream without end; each event is the time in microseconds |
 //! | `/left/NAME` | when the viewer of that stream left |
@@ -24,6 +25,7 @@ use tokio::{
 };
 
 pub(crate) const HELD_CHUNK: usize = 8 << 10;
+pub(crate) const FIXED: usize = 1 << 10;
 pub(crate) const DRIBBLED: usize = 10 << 20;
 pub(crate) const EVENT_PERIOD: Duration = Duration::from_millis(50);
 const PIECES: u32 = 160;
@@ -87,6 +89,7 @@ async fn answer(stream: &mut TcpStream, path: &str, signals: &Signals) -> io::Re
             let fetches = *signal(signals, "fetches", name).await.borrow();
             text(stream, &fetches.to_string()).await
         }
+        "fixed" => fixed(stream).await,
         "dribbled" => dribbled(stream).await,
         "events" => {
             let left = events(stream).await;
@@ -150,6 +153,14 @@ async fn held(stream: &mut TcpStream, name: &str, signals: &Signals) -> io::Resu
     let mut released = signal(signals, "released", name).await.subscribe();
     drop(timeout(PATIENCE, released.wait_for(|released| *released > 0)).await);
     stream.write_all(last.as_bytes()).await
+}
+
+async fn fixed(stream: &mut TcpStream) -> io::Result<()> {
+    let body = "x".repeat(FIXED);
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: {FIXED}\r\n\r\n{body}"
+    );
+    stream.write_all(answer.as_bytes()).await
 }
 
 async fn dribbled(stream: &mut TcpStream) -> io::Result<()> {

@@ -14,6 +14,8 @@ use tokio::{
 };
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Linux counts so, on all that it runs on.
+const TICK: Duration = Duration::from_millis(10);
 const BUILD: &str = "cargo build --release --example reverse_proxy";
 
 /// This program as an origin. Ends when it is dropped.
@@ -37,7 +39,7 @@ impl Origin {
 /// The example `reverse_proxy`. Ends when it is dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    _child: Child,
+    child: Child,
 }
 
 impl Proxy {
@@ -49,10 +51,32 @@ impl Proxy {
         let (address, child) = start(command)
             .await
             .map_err(|error| format!("{}: {error}", program.display()))?;
-        Ok(Self {
-            address,
-            _child: child,
-        })
+        Ok(Self { address, child })
+    }
+
+    /// Its memory in bytes.
+    pub(crate) fn resident(&self) -> Result<u64, Failure> {
+        let status = self.read("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next());
+        Ok(1024 * kilobytes.ok_or("no VmRSS")?.parse::<u64>()?)
+    }
+
+    /// The processor's time that it used, to the hundredth of a second.
+    pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
+        let stat = self.read("stat")?;
+        // Its name, in brackets, may hold anything.
+        let (_, rest) = stat.rsplit_once(')').ok_or("no name")?;
+        let ticks = rest.split_whitespace().skip(11).take(2);
+        let ticks = ticks
+            .map(str::parse::<u32>)
+            .sum::<Result<u32, std::num::ParseIntError>>()?;
+        Ok(TICK * ticks)
+    }
+
+    fn read(&self, file: &str) -> Result<String, Failure> {
+        let process = self.child.id().ok_or("the proxy has ended")?;
+        Ok(std::fs::read_to_string(format!("/proc/{process}/{file}"))?)
     }
 }
 
