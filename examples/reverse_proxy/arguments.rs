@@ -103,7 +103,10 @@ impl Arguments {
             listen,
             origins,
             cache: named(
-                CacheLayer::new(MemoryStore::new(memory)).policy(policy),
+                // Nobody here reads the status from a response's extensions: its fields say it.
+                CacheLayer::new(MemoryStore::new(memory))
+                    .policy(policy)
+                    .status_extension(false),
                 name,
             )?,
         }))

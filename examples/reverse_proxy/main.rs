@@ -25,6 +25,7 @@
 //! The second finds in the shield what the first made it fetch. That takes one `Host`, as a site's edges have: it goes on to the shield,
 //! and is in the keys of all caches. Without `-H` each edge has its own, with its port.
 
+mod answer;
 mod arguments;
 mod origins;
 mod server;
@@ -36,6 +37,7 @@ use std::{error::Error, process::ExitCode};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tower::Layer;
 use tracing_subscriber::EnvFilter;
+use viewer::FromViewer;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -72,7 +74,11 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
 
     // Outermost, or a request that comes back would wait for itself in the cache.
-    let cache = CdnLoopLayer::new("frontage")?.layer(arguments.cache.layer(arguments.origins));
+    let cdn_loop = CdnLoopLayer::new("frontage")?;
+    let cache_for = |address| {
+        let origins = FromViewer::new(arguments.origins.clone(), address);
+        cdn_loop.layer(arguments.cache.layer(origins))
+    };
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let stop = async move {
         tokio::select! {
@@ -80,6 +86,6 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             _ = tokio::signal::ctrl_c() => {}
         }
     };
-    server::serve(listener, cache, stop).await;
+    server::serve(listener, cache_for, stop).await;
     Ok(())
 }

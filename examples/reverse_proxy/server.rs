@@ -1,30 +1,30 @@
 //! Connections of viewers: HTTP/1.1, HTTP/2 by prior knowledge, and what they are upgraded to.
 
-use crate::viewer;
+use crate::answer::Answering;
 use bytes::Bytes;
-use frontage::{ViewerAddress, ViewerProtocol};
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{Request, Response};
 use http_body::Body;
-use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
 };
 use std::{net::SocketAddr, pin::pin, time::Duration};
 use tokio::net::TcpListener;
-use tower::{BoxError, Service, service_fn};
+use tower::{BoxError, Service};
 
 /// Connections read in pieces of at most this: hyper's own default grows to 400 KiB for each.
 const READ_BUFFER: usize = 64 << 10;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers by the cache until it is told to stop, and then what was begun.
-pub(crate) async fn serve<S, B>(listener: TcpListener, cache: S, stop: impl Future<Output = ()>)
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+/// Answers by the cache that each viewer's connection is given, until it is told to stop, and then what was begun.
+pub(crate) async fn serve<S, B>(
+    listener: TcpListener,
+    cache_for: impl Fn(SocketAddr) -> S,
+    stop: impl Future<Output = ()>,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError> + Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -56,9 +56,7 @@ where
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "set_nodelay failed");
         }
-        let cache = cache.clone();
-        let service = service_fn(move |request| answer(cache.clone(), address, request));
-        let service = TowerToHyperService::new(service);
+        let service = Answering::new(cache_for(address));
         let connection = server
             .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .into_owned();
@@ -76,35 +74,4 @@ where
     {
         tracing::warn!("connections were still busy after {SHUTDOWN_TIMEOUT:?}");
     }
-}
-
-/// Lets the cache answer, and says where the request comes from; unless it is one that nobody may answer.
-async fn answer<S, B>(
-    mut cache: S,
-    address: SocketAddr,
-    request: Request<Incoming>,
-) -> Result<Response<Either<B, Empty<Bytes>>>, S::Error>
-where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-{
-    let (mut parts, body) = request.into_parts();
-    if !viewer::is_valid(&parts) {
-        return Ok(refusal(parts.version).map(Either::Right));
-    }
-    parts.extensions.insert(ViewerAddress(address));
-    parts.extensions.insert(ViewerProtocol::Http);
-    // A cache is always ready.
-    let response = cache.call(Request::from_parts(parts, body)).await?;
-    Ok(response.map(Either::Left))
-}
-
-/// The end of the connection, too: who knows what would follow.
-fn refusal(version: Version) -> Response<Empty<Bytes>> {
-    let mut response = Response::new(Empty::new());
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    if version < Version::HTTP_2 {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-    }
-    response
 }
