@@ -45,6 +45,21 @@ impl<S> CdnLoop<S> {
     }
 }
 
+impl<S> CdnLoop<S> {
+    fn is_refused<B>(&self, request: &Request<B>) -> bool {
+        let is_loop = self.info.is_loop(request.headers());
+        if is_loop {
+            tracing::warn!(uri = %request.uri(), "a request came back: the configuration is a loop");
+        }
+        let length = length_of_cdn_loop(request.headers());
+        let is_too_long = length > self.max_length;
+        if is_too_long && !is_loop {
+            tracing::info!(uri = %request.uri(), length, "a request whose CDN-Loop is too long");
+        }
+        is_loop || is_too_long
+    }
+}
+
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for CdnLoop<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
@@ -58,13 +73,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        if self.info.is_loop(request.headers()) {
-            tracing::warn!(uri = %request.uri(), "a request came back: the configuration is a loop");
-            return CdnLoopFuture::refused();
-        }
-        let length = length_of_cdn_loop(request.headers());
-        if length > self.max_length {
-            tracing::info!(uri = %request.uri(), length, "a request whose CDN-Loop is too long");
+        // Most come straight from a viewer, and have no such field.
+        if request.headers().contains_key(CDN_LOOP) && self.is_refused(&request) {
             return CdnLoopFuture::refused();
         }
         request
