@@ -1,5 +1,8 @@
 //! The threats of `src/threats.md`: that each test named there exists, and what no other file tests.
 
+#![cfg(feature = "origin")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
+
 use bytes::Bytes;
 use frontage::{
     CacheLayer, CachePolicy, CacheStatus, MemoryStore,

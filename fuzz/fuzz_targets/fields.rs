@@ -3,8 +3,8 @@
 
 use arbitrary::Arbitrary;
 use frontage::headers::{
-    content_length, content_range, date_of, members, merge_not_modified, parse_http_date, remove_hop_by_hop,
-    remove_representation_metadata,
+    content_length, content_range, date_of, members, merge_not_modified, parse_http_date,
+    remove_hop_by_hop, remove_representation_metadata,
 };
 use frontage_fuzz::{Date, Value, value};
 use http::{HeaderMap, HeaderName, header};

@@ -67,9 +67,9 @@ impl Member {
     fn text(&self) -> Vec<u8> {
         match self {
             Self::Bare(address) => address.ip().to_string().into_bytes(),
-            Self::WithPort(address, port) => {
-                SocketAddr::new(address.ip(), *port).to_string().into_bytes()
-            }
+            Self::WithPort(address, port) => SocketAddr::new(address.ip(), *port)
+                .to_string()
+                .into_bytes(),
             Self::InBrackets(address) => match address.ip() {
                 IpAddr::V4(address) => address.to_string().into_bytes(),
                 IpAddr::V6(address) => format!("[{address}]").into_bytes(),
@@ -224,9 +224,8 @@ fuzz_target!(|input: Input| {
         assert_eq!(spoofed, Ok(address));
     }
 
-    static SECRET: LazyLock<RequireSecretHeaderLayer> = LazyLock::new(|| {
-        RequireSecretHeaderLayer::new("x-secret", SECRETS).expect("long enough")
-    });
+    static SECRET: LazyLock<RequireSecretHeaderLayer> =
+        LazyLock::new(|| RequireSecretHeaderLayer::new("x-secret", SECRETS).expect("long enough"));
     let mut request = Request::new(());
     for secret in &input.secrets {
         request

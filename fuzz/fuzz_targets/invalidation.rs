@@ -69,7 +69,11 @@ impl Target {
     }
 
     fn compared(&self) -> Vec<Piece> {
-        self.0.iter().take(8).map(|piece| piece.compared()).collect()
+        self.0
+            .iter()
+            .take(8)
+            .map(|piece| piece.compared())
+            .collect()
     }
 }
 
@@ -159,7 +163,10 @@ impl Service<Request<Empty<Bytes>>> for Inner {
         if let Some(Told(name, value)) = request.extensions().get() {
             headers.insert(name, value.clone());
         }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=600"));
+        headers.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("max-age=600"),
+        );
         ready(Ok(response))
     }
 }

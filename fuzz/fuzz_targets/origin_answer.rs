@@ -163,10 +163,7 @@ impl Service<Uri> for Dial {
 }
 
 /// The head, what came of the body, and whether it ended cleanly.
-async fn ask(
-    service: &mut OriginService,
-    method: Method,
-) -> (Response<()>, Vec<u8>, bool) {
+async fn ask(service: &mut OriginService, method: Method) -> (Response<()>, Vec<u8>, bool) {
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.method_mut() = method;
     let Ok(response) = service.call(request).await;

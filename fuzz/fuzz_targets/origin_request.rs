@@ -10,8 +10,8 @@ use frontage::{
 };
 use frontage_fuzz::{Value, block_on};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
-    request::Parts,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header, request::Parts,
 };
 use http_body_util::{BodyExt, Full};
 use libfuzzer_sys::fuzz_target;

@@ -76,7 +76,5 @@ impl Date {
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().build();
-    runtime
-        .expect("no drivers are asked for")
-        .block_on(future)
+    runtime.expect("no drivers are asked for").block_on(future)
 }

@@ -30,7 +30,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// Removes what belongs to one connection only: the fields of RFC 9110 section 7.6.1, those named in
-/// `Connection` (but for `CDN-Loop`, RFC 8586), and those of a proxy's own authentication (RFC 9111 section 3.1).
+/// `Connection` (but for `Host`, without which it is another request, and `CDN-Loop`, RFC 8586), and those of a proxy's own authentication (RFC 9111 section 3.1).
 ///
 /// `Trailer` stays: the trailers are forwarded and stored, too.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
@@ -48,8 +48,8 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
             .iter()
             .flat_map(|line| super::members(line.as_bytes()))
             .filter_map(|name| HeaderName::from_bytes(name).ok())
-            // Whoever could remove it could send a request round and round (RFC 8586 section 2).
-            .filter(|name| *name != CDN_LOOP)
+            // Whoever could remove `CDN-Loop` could send a request round and round (RFC 8586 section 2).
+            .filter(|name| *name != header::HOST && *name != CDN_LOOP)
             .collect();
         for name in named {
             headers.remove(name);
@@ -172,7 +172,8 @@ mod tests {
     fn hop_by_hop_fields_and_those_named_in_connection_go() {
         let mut headers = map(&[
             ("connection", "a, \"b"),
-            ("connection", "close, X-C, CDN-Loop"),
+            ("connection", "close, X-C, CDN-Loop, host"),
+            ("host", "h"),
             ("a", "1"),
             ("x-c", "1"),
             ("keep-alive", "x"),
@@ -186,7 +187,12 @@ mod tests {
             ("d", "1"),
         ]);
         remove_hop_by_hop(&mut headers);
-        let kept = [("trailer", "x-sum"), ("cdn-loop", "edge"), ("d", "1")];
+        let kept = [
+            ("host", "h"),
+            ("trailer", "x-sum"),
+            ("cdn-loop", "edge"),
+            ("d", "1"),
+        ];
         assert_eq!(headers, map(&kept));
     }
 
