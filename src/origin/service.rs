@@ -7,7 +7,10 @@ use super::{
     shield::{Shields, ask_shields},
     upgrade,
 };
-use crate::{error::BoxError, headers::remove_hop_by_hop};
+use crate::{
+    error::BoxError,
+    headers::{content_length, remove_hop_by_hop},
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
@@ -330,7 +333,12 @@ fn head_length(headers: &HeaderMap) -> usize {
 
 /// What belongs to the connection with the origin ends here.
 fn finish<B>(response: &mut Response<B>) {
-    remove_hop_by_hop(response.headers_mut());
+    let headers = response.headers_mut();
+    remove_hop_by_hop(headers);
+    // Where there is no body, as in an answer to HEAD, nobody has read it: of two lengths the viewer would choose one.
+    if headers.contains_key(header::CONTENT_LENGTH) && content_length(headers).is_none() {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     // A message of ours, whatever the origin speaks (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
 }

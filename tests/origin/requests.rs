@@ -255,6 +255,23 @@ async fn what_belongs_to_the_origins_connection_stays_there() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_no_number_goes_no_further() {
+    for (lengths, expected) in [
+        ("Content-Length: 2\r\nContent-Length: 3\r\n", None),
+        ("Content-Length: +2\r\n", None),
+        ("Content-Length: 2\r\n", Some("2")),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{lengths}\r\n");
+        let answer: &'static str = answer.leak();
+        let server = serve(move |_, peer| peer.answer_all(answer)).await;
+        let service = super::origin(&server.url()).build().unwrap();
+        let response = ask(&service, request("HEAD", "/", &[])).await;
+        let length = response.headers().get("content-length");
+        assert_eq!(length.map(|it| it.to_str().unwrap()), expected, "{lengths}");
+    }
+}
+
+#[tokio::test]
 async fn match_viewer_asks_by_the_viewers_protocol() {
     let server = serve(|number, mut peer| async move {
         match number {
