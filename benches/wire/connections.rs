@@ -82,8 +82,9 @@ async fn round(origin: &Origin, count: usize) -> Result<Round, Failure> {
         });
     }
     let cpu = proxy.cpu()?;
-    start.wait().await;
+    // Before they start: whoever waits for them may be woken late.
     let started = Instant::now();
+    start.wait().await;
     let (mut answers, mut open) = (0, Vec::with_capacity(count));
     while let Some(client) = clients.join_next().await {
         let (more, connection) = client??;
