@@ -121,7 +121,10 @@ pub(crate) fn app(what: &str, content: Arc<Content>) -> Result<Router, Failure> 
         .with_state((content, asked.clone()));
     let app = match what {
         "axum" => bare,
-        "frontage-axum" => bare.layer(CacheLayer::new(MemoryStore::new(MEMORY))),
+        "frontage-axum" => {
+            let store = MemoryStore::new(MEMORY);
+            bare.layer(CacheLayer::new(store).status_extension(false))
+        }
         "http-cache-tower-axum" => bare.layer(
             ServiceBuilder::new()
                 .layer(HandleErrorLayer::new(bad_gateway))
