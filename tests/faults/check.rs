@@ -38,6 +38,7 @@ pub(crate) fn wrongs(plan: &Plan, record: &Record, all: &[Got]) -> Vec<String> {
     }
     wrong.extend(run.once());
     wrong.extend(run.alone());
+    wrong.extend(run.leads());
     wrong
 }
 
@@ -332,6 +333,13 @@ impl Run<'_> {
             wrong.extend(alone.map(|below| format!("fetched alone: {below:?}")));
         }
         wrong
+    }
+
+    /// Who says who asks leads nobody.
+    fn leads(&self) -> impl Iterator<Item = String> {
+        let below = self.record.below.iter();
+        let wrong = below.filter(|below| below.is_led && below.has_credentials);
+        wrong.map(|below| format!("leads with credentials: {below:?}"))
     }
 
     /// Nobody goes alone beside a fetch whose answer it may well have.

@@ -292,6 +292,16 @@ impl Plan {
 }
 
 impl Profile {
+    /// Whether a request says who asks: its answer may be for that one alone, whatever it says.
+    pub(crate) fn sees_credentials(self, request: &http::HeaderMap) -> bool {
+        let has = |name| request.contains_key(name);
+        match self {
+            Self::Rfc9111 => has("authorization"),
+            Self::Default => has("authorization") || has("cookie"),
+            Self::CloudFront | Self::CachingOptimized => false,
+        }
+    }
+
     pub(crate) fn is_cloudfront(self) -> bool {
         matches!(self, Self::CloudFront | Self::CachingOptimized)
     }

@@ -4,7 +4,7 @@ use super::{
     faulty::{AnyBody, Dial, Handler, OnPurpose},
     origin::{Brain, text},
     pipe::{Pipe, pipe},
-    plan::{self, Plan, Stack, Way},
+    plan::{self, Plan, Profile, Stack, Way},
     watched::Watched,
     world::{Above, Below, World},
 };
@@ -98,11 +98,11 @@ pub(crate) fn build(world: &World, brain: &Brain) -> Built {
     let layer =
         |core: &CacheCore<Watched>| CacheLayer::with_core(core.clone()).policy(plan.policy());
     let cached = |level, core: &CacheCore<Watched>, inner| {
-        let below = Tap::new(world, level, inner);
+        let below = Tap::new(world, plan, level, inner);
         gated(world, level, any::<_, AnyBody, _>(layer(core).layer(below)))
     };
     let blocks = |core: &CacheCore<Watched>, inner| {
-        let below = Tap::new(world, 0, inner).map_request(
+        let below = Tap::new(world, plan, 0, inner).map_request(
             |request: Request<frontage::OptionalBody<AnyBody>>| {
                 request.map(|body| body.boxed_unsync())
             },
@@ -129,7 +129,7 @@ pub(crate) fn build(world: &World, brain: &Brain) -> Built {
                 .over_max_fetches(over(plan));
             let layer = coalesce.insert(layer.build().unwrap());
             cores.clear();
-            let below = Tap::new(world, 0, origin);
+            let below = Tap::new(world, plan, 0, origin);
             gated(world, 0, any::<_, AnyBody, _>(layer.layer(below)))
         }
         Stack::Shield | Stack::BlocksOverShield | Stack::RemoteShield => {
@@ -284,14 +284,16 @@ impl Service<Request<AnyBody>> for Gate {
 #[derive(Clone)]
 struct Tap {
     world: World,
+    profile: Profile,
     level: usize,
     inner: AnyService,
 }
 
 impl Tap {
-    fn new(world: &World, level: usize, inner: AnyService) -> Self {
+    fn new(world: &World, plan: &Plan, level: usize, inner: AnyService) -> Self {
         Self {
             world: world.clone(),
+            profile: plan.profile,
             level,
             inner,
         }
@@ -315,6 +317,7 @@ impl Service<Request<AnyBody>> for Tap {
             level: self.level,
             asker: caller.and_then(|caller| caller.asker),
             is_led: caller.is_some_and(|caller| caller.task != tokio::task::try_id()),
+            has_credentials: self.profile.sees_credentials(fields),
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
             language: said("accept-language"),

@@ -31,6 +31,8 @@ pub(crate) struct Below {
     pub(crate) asker: Option<u64>,
     /// It is a fetch of its own, which others may join.
     pub(crate) is_led: bool,
+    /// It says who asks, as the profile sees it.
+    pub(crate) has_credentials: bool,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) language: String,
