@@ -73,9 +73,9 @@ use std::{
     hint::black_box,
     process::{Command, ExitCode},
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::Instant};
 use tower::{Layer, Service, ServiceExt};
 
 const KEYS: [u64; 7] = [10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
