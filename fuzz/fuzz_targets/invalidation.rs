@@ -275,11 +275,11 @@ async fn play(steps: &[Step]) {
                 };
                 let Ok(_answer) = cache.call(request).await;
                 for ((of, _), (stored, _, state)) in &mut stored {
+                    // No host is one of its own.
                     let is_same = stored.compared() == target.compared();
-                    // An address without a host is one of every host.
-                    if is_same && (*host == Host::None || host == of) {
+                    if is_same && host == of {
                         *state = State::Covered;
-                    } else if is_told && (*host == Host::None || host == of) {
+                    } else if is_told && host == of {
                         // Never what belongs to another host.
                         *state = match state {
                             State::Covered => State::Covered,
