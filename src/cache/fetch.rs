@@ -57,7 +57,8 @@ where
     ResBody::Error: Into<BoxError>,
 {
     let (answer, receiver) = oneshot::channel();
-    spawn(fetch.run(answer));
+    // Boxed here, and what is long below: a large future would be copied several times on its way into a task.
+    spawn(Box::pin(fetch.run(answer)));
     receiver
 }
 
@@ -143,7 +144,7 @@ where
             return waiting.tell(|| Outcome::StandIn, Ok(answer));
         }
         match answered {
-            Ok(Ok(Ok(response))) => sent.received(waiting, response).await,
+            Ok(Ok(Ok(response))) => Box::pin(sent.received(waiting, response)).await,
             Ok(Ok(Err(error))) => {
                 // Its type is the inner service's own: the leader gets the error, the others hear of it.
                 tracing::warn!(key = %sent.storing.key(), "the inner service failed");
@@ -214,7 +215,7 @@ impl<St: Store> Sent<St> {
             // Those who wait have what they want cut from it, or ask anew, for the whole.
             Err(Refusal::Block) => {
                 answer.detail = Some(Detail::NotStored(Refusal::Block));
-                return self.carry(waiting, None, answer, response).await;
+                return Box::pin(self.carry(waiting, None, answer, response)).await;
             }
             Err(refusal)
                 if !is_head
@@ -226,7 +227,7 @@ impl<St: Store> Sent<St> {
                     ) =>
             {
                 answer.detail = Some(Detail::NotStored(refusal));
-                return self.carry(waiting, None, answer, response).await;
+                return Box::pin(self.carry(waiting, None, answer, response)).await;
             }
             Err(refusal) => {
                 answer.on_time = self.on_time(refusal, code, &answer.headers);
@@ -237,7 +238,7 @@ impl<St: Store> Sent<St> {
                 if is_head {
                     return self.tell_head(waiting, answer, response, true);
                 }
-                return self.carry(waiting, None, answer, response).await;
+                return Box::pin(self.carry(waiting, None, answer, response)).await;
             }
         };
         answer.freshness = Some(accepted.freshness);
@@ -265,7 +266,7 @@ impl<St: Store> Sent<St> {
         if !keeps {
             answer.detail = Some(Detail::NoRoom);
         }
-        self.carry(waiting, storage, answer, response).await;
+        Box::pin(self.carry(waiting, storage, answer, response)).await;
     }
 
     /// The answer to a `HEAD`: nothing to store, and nothing to wait for.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
 
+#[path = "../../examples/reverse_proxy/answer.rs"]
+mod answer;
 mod cases;
 mod http2;
 mod origin;
@@ -22,6 +24,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tower::Layer;
+use viewer::FromViewer;
 
 /// Long enough on any machine: what takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -47,10 +50,11 @@ impl Stack {
             .forward_host(forward_host)
             .build()
             .unwrap();
-        let cache = CacheLayer::new(MemoryStore::new(16 << 20)).layer(service);
+        let cache = CacheLayer::new(MemoryStore::new(16 << 20));
+        let cache_for = move |viewer| cache.layer(FromViewer::new(service.clone(), viewer));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(server::serve(listener, cache, std::future::pending()));
+        tokio::spawn(server::serve(listener, cache_for, std::future::pending()));
         let host = match forward_host {
             true => "h".to_owned(),
             false => origin.to_string(),
