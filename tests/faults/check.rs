@@ -258,6 +258,11 @@ impl Run<'_> {
         let is_shared = text_of_last(&got.fields, "cache-status").contains("; collapsed");
         let serial = text(&got.fields, "x-serial").parse().ok()?;
         let came = self.fetches(serial).filter_map(|below| below.ended).max()?;
+        // A range in blocks may take several questions, one after the other.
+        let in_blocks = matches!(self.plan.stack, Stack::Blocks | Stack::BlocksOverShield);
+        if in_blocks && !text_of(&got.ask, "range").is_empty() {
+            return None;
+        }
         let late = above
             .answered?
             .at
