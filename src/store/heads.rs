@@ -165,7 +165,7 @@ mod tests {
     use http::HeaderMap;
 
     fn enter(heads: &Arc<Heads>, ledger: &Arc<Ledger>) -> Object {
-        let packed = Packed::new(Vec::new(), ledger.reserve(packed::cost(0)).unwrap());
+        let packed = Packed::new(&[], ledger.reserve(packed::cost(0)).unwrap());
         let charge = ledger.reserve(1000).unwrap();
         heads.enter(packed, 7, charge, |unpacked| {
             let body = BodySource::Memory(Chunks::new(Vec::new(), None));

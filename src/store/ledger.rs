@@ -45,7 +45,7 @@ impl Ledger {
         })
     }
 
-    pub(crate) fn release(&self, bytes: u64) {
+    fn release(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::AcqRel);
     }
 
@@ -70,12 +70,6 @@ impl fmt::Debug for Charge {
 impl Charge {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// The ledger, to be [released](Ledger::release) of these bytes by who takes it.
-    pub(crate) fn into_ledger(mut self) -> Arc<Ledger> {
-        self.bytes = 0;
-        self.ledger.clone()
     }
 
     /// This and another as one.

@@ -533,7 +533,7 @@ impl MemoryStore {
         let (version, head, body) = (object.version(), object.head(), object.body());
         if let Some(bytes) = packed::pack(slot.name(), version, head, body) {
             let charge = self.0.reserve(packed::cost(bytes.len()))?;
-            return Some(slot.take(Packed::new(bytes, charge)));
+            return Some(slot.take(Packed::new(&bytes, charge)));
         }
         let mut head = head.clone();
         head.compact();
@@ -556,7 +556,7 @@ impl MemoryStore {
         let packed = packed::pack(slot.name(), version, &head, &body);
         let packed = packed.and_then(|bytes| {
             let charge = self.0.reserve(packed::cost(bytes.len()))?;
-            Some(Packed::new(bytes, charge))
+            Some(Packed::new(&bytes, charge))
         });
         let object = Object::charged(version, head, body, charge);
         let entry = match packed {
