@@ -122,6 +122,33 @@ async fn an_origin_may_be_silent_for_so_long_so_often() {
     }
 }
 
+#[tokio::test]
+async fn what_would_be_one_fetch_too_many_is_shed_at_once() {
+    let silent = serve(|_, mut peer| async move {
+        peer.head().await;
+        peer.head().await;
+    });
+    let origin = silent.await;
+    let flags = "--max-fetches 1 --shed-after 0";
+    let proxy = Proxy::start(&format!("--origin {} {flags}", origin.url())).await;
+    let first = proxy.get("/a");
+    let second = async {
+        // The first is with the origin by then.
+        while origin.seen.heads().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        proxy.get("/b").await
+    };
+    tokio::select! {
+        first = first => panic!("the origin is silent: {first:?}"),
+        (status, _, took) = second => {
+            assert_eq!(status, 503);
+            assert!(took < Duration::from_secs(4), "{took:?}");
+        }
+    }
+    assert_eq!(origin.seen.heads().len(), 1);
+}
+
 /// A listener that accepts nothing, with connections that fill its backlog.
 async fn black_hole() -> (TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();

@@ -1,10 +1,13 @@
 //! The command line.
 
 use crate::origins::{Origins, Settings};
-use frontage::{CacheLayer, CachePolicy, MemoryStore, origin::FailoverCriteria};
+use frontage::{
+    CacheCore, CacheLayer, CachePolicy, MemoryStore, OverMaxFetches, origin::FailoverCriteria,
+};
 use http::Uri;
 use std::{
     net::{IpAddr, SocketAddr},
+    str::FromStr,
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ A caching reverse proxy.
 
 usage: reverse_proxy --listen ADDR --origin URL [--secondary URL [--failover CODES]]
                      [--shield URL]... [--connect-timeout S] [--attempts N] [--response-timeout S]
-                     [--memory SIZE] [--policy NAME] [--name NAME]
+                     [--memory SIZE] [--max-fetches N] [--shed-after S] [--policy NAME] [--name NAME]
 
   --listen ADDR         where to listen, such as 127.0.0.1:8080
   --origin URL          where to fetch from, such as http://127.0.0.1:9000 or https://example.com/base
@@ -28,6 +31,10 @@ usage: reverse_proxy --listen ADDR --origin URL [--secondary URL [--failover COD
   --attempts N          how often to try (default 3)
   --response-timeout S  how long an origin may send nothing, in seconds (default 30)
   --memory SIZE         the store's cap: bytes, or with KiB, MiB or GiB (default 256MiB)
+  --max-fetches N       how many fetches may be under way that others join (default 1024); further requests go to the origin
+                        alone, and what they get isn't stored
+  --shed-after S        further requests wait for room instead, for so many seconds (0: not at all); then they get a 503
+                        with Retry-After
   --policy NAME         default, rfc9111, caching-optimized, caching-disabled or
                         use-origin-cache-control-headers (default: default)
   --name NAME           what the proxy is called in Cache-Status and X-Cache (default frontage)
@@ -55,6 +62,7 @@ impl Arguments {
         let mut shields = Vec::new();
         let mut settings = Settings::default();
         let mut memory = 256 << 20;
+        let (mut max_fetches, mut shed_after) = (None, None);
         let mut policy = CachePolicy::default();
         let mut name = None;
         while let Some(flag) = arguments.next() {
@@ -75,11 +83,13 @@ impl Arguments {
                 "--connect-timeout" => {
                     settings.connect_timeout = Some(parse_seconds(&flag, &value()?)?);
                 }
-                "--attempts" => settings.attempts = Some(parse_attempts(&value()?)?),
+                "--attempts" => settings.attempts = Some(parse_count(&flag, &value()?)?),
                 "--response-timeout" => {
                     settings.response_timeout = Some(parse_seconds(&flag, &value()?)?);
                 }
                 "--memory" => memory = parse_size(&value()?)?,
+                "--max-fetches" => max_fetches = Some(parse_count(&flag, &value()?)?),
+                "--shed-after" => shed_after = Some(parse_wait(&flag, &value()?)?),
                 "--policy" => policy = parse_policy(&value()?)?,
                 "--name" => name = Some(value()?),
                 _ => return Err(format!("unknown argument {flag:?} (see --help)")),
@@ -99,12 +109,20 @@ impl Arguments {
                 "--shield {shield:?}: is this proxy itself, which listens on {listen}"
             ));
         }
+        let mut core = CacheCore::builder(MemoryStore::new(memory));
+        if let Some(fetches) = max_fetches {
+            core = core.max_fetches(fetches);
+        }
+        if let Some(wait) = shed_after {
+            core = core.over_max_fetches(OverMaxFetches::Wait(wait));
+        }
+        let core = core.build().map_err(|error| error.to_string())?;
         Ok(Some(Self {
             listen,
             origins,
             cache: named(
                 // Nobody here reads the status from a response's extensions: its fields say it.
-                CacheLayer::new(MemoryStore::new(memory))
+                CacheLayer::with_core(core)
                     .policy(policy)
                     .status_extension(false),
                 name,
@@ -166,9 +184,17 @@ fn parse_seconds(flag: &str, value: &str) -> Result<Duration, String> {
     }
 }
 
-fn parse_attempts(value: &str) -> Result<u32, String> {
-    let attempts = value.parse().ok().filter(|attempts| *attempts > 0);
-    attempts.ok_or_else(|| format!("--attempts {value:?}: must be 1 or more"))
+/// Seconds, or none at all.
+fn parse_wait(flag: &str, value: &str) -> Result<Duration, String> {
+    match value {
+        "0" => Ok(Duration::ZERO),
+        _ => parse_seconds(flag, value),
+    }
+}
+
+fn parse_count<N: FromStr + PartialOrd + Default>(flag: &str, value: &str) -> Result<N, String> {
+    let count = value.parse().ok().filter(|count| *count > N::default());
+    count.ok_or_else(|| format!("{flag} {value:?}: must be 1 or more"))
 }
 
 fn parse_size(value: &str) -> Result<u64, String> {

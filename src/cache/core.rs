@@ -143,8 +143,8 @@ pub enum OverMaxFetches {
     /// It goes to the inner service alone, and its answer isn't stored.
     #[default]
     PassThrough,
-    /// It waits for another fetch to end, for at most so long; then it gets a 503, or something stale that may stand in
-    /// for that. So the refill after a large invalidation is held, too. First come, first served; those who wait for the same
+    /// It waits for another fetch to end, for at most so long; then it gets a 503 with `Retry-After: 1`, or something stale
+    /// that may stand in for that. So the refill after a large invalidation is held, too. First come, first served; those who wait for the same
     /// thing share one fetch. Zero: a 503 at once. What runs alone isn't counted and doesn't wait: ranges, requests with
     /// credentials, keys that are known not to be stored, and those who waited for another's fetch for `collapse_timeout`.
     Wait(Duration),

@@ -229,17 +229,15 @@ where
         found: Found,
         forward: Forward,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
-        let detail = Detail::TooManyFetches;
         match self.asked.core.shared().limits.over_max_fetches {
-            OverMaxFetches::PassThrough => self.alone(found, forward, Some(detail)).await,
+            OverMaxFetches::PassThrough => {
+                let detail = Some(Detail::TooManyFetches);
+                self.alone(found, forward, detail).await
+            }
             OverMaxFetches::Wait(_) => {
                 // An error of our own, for which something stale stands in as for one of the origin's.
                 let stale = self.asked.at_hand(&found, true);
-                let (settings, key) = (&self.asked.settings, &self.asked.key);
-                let code = StatusCode::SERVICE_UNAVAILABLE;
-                Ok(stale.unwrap_or_else(|| {
-                    respond::failure(settings, key, code, CacheStatus::NEITHER, detail)
-                }))
+                Ok(stale.unwrap_or_else(|| respond::shed(&self.asked.settings, &self.asked.key)))
             }
         }
     }

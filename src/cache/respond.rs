@@ -13,6 +13,9 @@ use crate::{
 use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use std::{collections::VecDeque, ops::Range};
 
+/// In how many seconds a request that found too many fetches under way may come again.
+const SHED_FOR: &str = "1";
+
 /// The viewer's side of a request: what remains of it when the request itself is on its way.
 pub(super) struct Viewer<'a> {
     pub(super) key: &'a CacheKey,
@@ -258,6 +261,20 @@ pub(super) fn only_if_cached<B>(settings: &Settings, key: &CacheKey) -> Response
         CacheStatus::NEITHER,
         Detail::OnlyIfCached,
     )
+}
+
+/// Too many fetches are under way. Who asks again at once would be refused again.
+pub(super) fn shed<B>(settings: &Settings, key: &CacheKey) -> Response<ResponseBody<B>> {
+    let mut response = failure(
+        settings,
+        key,
+        StatusCode::SERVICE_UNAVAILABLE,
+        CacheStatus::NEITHER,
+        Detail::TooManyFetches,
+    );
+    let seconds = HeaderValue::from_static(SHED_FOR);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
 }
 
 #[cfg(test)]

@@ -206,9 +206,55 @@ async fn bounded_in_fetches_and_the_rest_are_shed_where_that_is_asked_for() {
         (shed.status, shed.header("cache-status")),
         (503, Some(said))
     );
+    assert_eq!(shed.header("retry-after"), Some("1"));
     gate.add_permits(1);
     assert_eq!(first.await.unwrap().status, 200);
     assert_eq!(seen.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounded_in_fetches_and_hits_are_served_while_the_rest_is_shed() {
+    const FETCHES: usize = 8;
+    let gate = Arc::new(Semaphore::new(1));
+    let core = CacheCore::builder(MemoryStore::new(1 << 20))
+        .max_fetches(FETCHES)
+        .over_max_fetches(OverMaxFetches::Wait(std::time::Duration::ZERO))
+        .build()
+        .unwrap();
+    let (seen, handler_gate) = (Seen::default(), gate.clone());
+    let service = cached(CacheLayer::with_core(core.clone()), &seen, move |_| {
+        let gate = handler_gate.clone();
+        async move {
+            gate.acquire().await.unwrap().forget();
+            response(&[("cache-control", "max-age=60")], "answer")
+        }
+    });
+    assert_eq!(ask(&service, get("/hot")).await.status, 200);
+    let under_way: Vec<_> = (0..FETCHES)
+        .map(|number| {
+            let service = service.clone();
+            tokio::spawn(async move { ask(&service, get(&format!("/{number}"))).await })
+        })
+        .collect();
+    until(|| core.fetches() == FETCHES).await;
+    tokio::time::advance(std::time::Duration::from_micros(1)).await;
+    let began = tokio::time::Instant::now();
+    for number in 0..1000 {
+        let shed = ask(&service, get(&format!("/more/{number}"))).await;
+        assert_eq!(
+            (shed.status, shed.header("retry-after")),
+            (503, Some("1")),
+            "{number}"
+        );
+        let hit = ask(&service, get("/hot")).await;
+        assert_eq!((hit.status, &hit.body[..]), (200, &b"answer"[..]));
+    }
+    assert!(began.elapsed().is_zero());
+    assert_eq!((seen.count(), core.fetches()), (1 + FETCHES, FETCHES));
+    gate.add_permits(FETCHES);
+    for task in under_way {
+        assert_eq!(task.await.unwrap().status, 200);
+    }
 }
 
 #[tokio::test]
