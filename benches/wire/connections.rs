@@ -52,7 +52,7 @@ struct Round {
 }
 
 async fn round(origin: &Origin, count: usize) -> Result<Round, Failure> {
-    let proxy = Proxy::start(origin.address).await?;
+    let proxy = Proxy::with(origin.address, &["--memory", "256MiB"]).await?;
     let mut first = Kept::open(proxy.address).await?;
     first.ask().await?;
     let before = proxy.resident()?;

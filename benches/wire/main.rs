@@ -91,7 +91,7 @@ fn run(what: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
 async fn bench() -> Result<(), Failure> {
     processes::check_file_limit(scenarios::CLIENTS)?;
     let origin = Origin::start().await?;
-    let proxy = Proxy::start(origin.address).await?;
+    let proxy = Proxy::with(origin.address, &["--memory", "256MiB"]).await?;
     let targets = scenarios::Targets {
         direct: origin.address,
         through: proxy.address,

@@ -43,11 +43,13 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) async fn start(origin: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) async fn with(origin: SocketAddr, arguments: &[&str]) -> Result<Self, Failure> {
         let program = proxy_program()?;
         let mut command = Command::new(&program);
-        command.args(["--listen", "127.0.0.1:0", "--memory", "256MiB", "--origin"]);
-        command.arg(format!("http://{origin}"));
+        command.args(["--listen", "127.0.0.1:0", "--origin"]);
+        command.arg(format!("http://{origin}")).args(arguments);
+        // By default it tells of each fault of the origin, and some are on purpose.
+        command.env("RUST_LOG", "error");
         let (address, child) = start(command)
             .await
             .map_err(|error| format!("{}: {error}", program.display()))?;
@@ -74,9 +76,14 @@ impl Proxy {
         Ok(TICK * ticks)
     }
 
-    fn read(&self, file: &str) -> Result<String, Failure> {
+    /// A file of `/proc` that says more.
+    pub(crate) fn read(&self, file: &str) -> Result<String, Failure> {
+        Ok(std::fs::read_to_string(self.directory()?.join(file))?)
+    }
+
+    pub(crate) fn directory(&self) -> Result<PathBuf, Failure> {
         let process = self.child.id().ok_or("the proxy has ended")?;
-        Ok(std::fs::read_to_string(format!("/proc/{process}/{file}"))?)
+        Ok(Path::new("/proc").join(process.to_string()))
     }
 }
 
