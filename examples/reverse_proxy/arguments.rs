@@ -255,6 +255,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_one_fetch_too_many_waits_where_that_is_asked_for() {
+        let line = "--listen 127.0.0.1:80 --origin http://a";
+        for (flags, limits) in [
+            ("--max-fetches 8", "over_max_fetches: PassThrough"),
+            ("--shed-after 0", "over_max_fetches: Wait(0ns)"),
+            ("--shed-after 0.5", "over_max_fetches: Wait(500ms)"),
+        ] {
+            let arguments = parse(&format!("{line} {flags}")).unwrap().unwrap();
+            let core = format!("{:?}", arguments.cache.core());
+            assert!(core.contains(limits), "{flags}: {core}");
+        }
+        for (flags, why) in [
+            ("--max-fetches 0", "must be 1 or more"),
+            ("--shed-after -1", "must be seconds, such as 2 or 0.5"),
+        ] {
+            let message = parse(&format!("{line} {flags}")).unwrap_err();
+            assert_eq!(
+                message,
+                format!("{}: {why}", flags.replace(' ', " \"") + "\"")
+            );
+        }
+    }
+
+    #[test]
     fn failover_is_for_two_and_has_a_default() {
         let line = "--listen 127.0.0.1:80 --origin http://a";
         let alone = parse(line).unwrap().unwrap();
