@@ -49,6 +49,8 @@ pub(crate) const SLOW: Duration = Duration::from_millis(100);
 pub(crate) const SMALL: usize = 1 << 10;
 
 const PIECE: u64 = 64 << 10;
+const LAST: u64 = 1 << 10;
+const EXCESS: &[u8] = b"HTTP/1.1 200 OK\r\nETag: \"0-0-0\"\r\nContent-Length: 5\r\n\r\nwrong";
 const MAX_HEAD: usize = 64 << 10;
 
 struct Slow {
@@ -243,10 +245,13 @@ async fn body(
 ) -> Result<Then, Failure> {
     let middle = range.start.midpoint(range.end);
     let mut at = range.start;
-    for end in [middle, range.end] {
+    // The last bytes go out with what stands behind them.
+    let last = range.end.saturating_sub(LAST).max(middle);
+    for end in [middle, last] {
         while at < end {
             let next = end.min(at + PIECE);
-            piece(stream, content.bytes(at..next), is_chunked).await?;
+            let piece = framed(content.bytes(at..next), is_chunked);
+            stream.write_all(&piece).await?;
             at = next;
         }
         if end == middle {
@@ -257,29 +262,24 @@ async fn body(
                 _ => {}
             }
         }
-        if middle == range.end {
-            break;
-        }
     }
+    let mut end = framed(content.bytes(at..range.end), is_chunked);
     if is_chunked {
-        stream.write_all(b"0\r\n\r\n").await?;
+        end.extend_from_slice(b"0\r\n\r\n");
     }
-    if fault == "excess" {
-        // Nobody asked for it: whose connection's next request gets it was fooled.
-        let more = "HTTP/1.1 200 OK\r\nETag: \"0-0-0\"\r\nContent-Length: 5\r\n\r\nwrong";
-        stream.write_all(more.as_bytes()).await?;
+    if fault == "excess" && !end.is_empty() {
+        // Nobody asked for it: whose connection's next request gets it was fooled. Sent any later, it would be the answer to
+        // that request for everybody.
+        end.extend_from_slice(EXCESS);
     }
+    stream.write_all(&end).await?;
     Ok(Then::Goes)
 }
 
-async fn piece(stream: &mut TcpStream, data: Bytes, is_chunked: bool) -> Result<(), Failure> {
-    if is_chunked {
-        let size = format!("{:x}\r\n", data.len());
-        stream.write_all(size.as_bytes()).await?;
+/// As a chunk, or as it is.
+fn framed(data: Bytes, is_chunked: bool) -> Vec<u8> {
+    match is_chunked && !data.is_empty() {
+        true => [format!("{:x}\r\n", data.len()).as_bytes(), &data, b"\r\n"].concat(),
+        false => data.to_vec(),
     }
-    stream.write_all(&data).await?;
-    if is_chunked {
-        stream.write_all(b"\r\n").await?;
-    }
-    Ok(())
 }
