@@ -53,7 +53,7 @@
 //! | `detail=fetch-failed` | The inner service failed, panicked or took too long, and nothing could stand in. | Mend it; a `stale-if-error` in its responses bridges the gap; [`fetch_timeout`](crate::CacheCoreBuilder::fetch_timeout) is the longest wait. |
 //! | `detail=only-if-cached` | The request asks for a stored answer only, and there is none: a 504, and the inner service isn't asked. | Nothing. |
 //! | `detail=origin-shield-hit` | An origin shield between this cache and the origin had it stored, and there is nothing else to say. | Nothing. |
-//! | `detail=too-many-fetches` | As many fetches are under way as may be: this one runs alone and isn't stored; or, without `fwd`, it waited as long as it may, and is a 503. | Raise [`max_fetches`](crate::CacheCoreBuilder::max_fetches), or find out why the inner service is slow. |
+//! | `detail=too-many-fetches` | As many fetches are under way as may be: this one runs alone and isn't stored; or, without `fwd`, it waited as long as it may, and is a 503 with `Retry-After`. | Raise [`max_fetches`](crate::CacheCoreBuilder::max_fetches), or find out why the inner service is slow. |
 
 use crate::{
     error::ConfigError,
