@@ -133,11 +133,11 @@ impl Ask {
         let content = self.object.content(self.variant).of_etag(said)?;
         let may_be_outdated = self.object.lifetime().seconds * 1000 + SLACK;
         match self.object.outdated(content.version, asked_at) {
-            (_, true) => return Err(format!("{said} comes from the future").into()),
-            (since, false) if since > may_be_outdated => {
+            None => return Err(format!("{said} comes from the future").into()),
+            Some(since) if since > may_be_outdated => {
                 return Err(format!("{said} is outdated for {since} ms").into());
             }
-            _ => {}
+            Some(_) => {}
         }
         let range = match self.method == Method::HEAD {
             true => 0..0,

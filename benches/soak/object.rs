@@ -113,15 +113,11 @@ impl Object {
         }
     }
 
-    /// For how long, up to then, a version hasn't been the last one: in milliseconds, negative where it hasn't come yet.
-    pub(crate) fn outdated(self, version: u64, then: u64) -> (u64, bool) {
-        match self.period() {
-            None => (0, version > 0),
-            Some(period) => (
-                then.saturating_sub(version.saturating_add(1).saturating_mul(period)),
-                version.saturating_mul(period) > now(),
-            ),
-        }
+    /// For how long, up to then, a version hasn't been the last one: in milliseconds. `None`: it has yet to come.
+    pub(crate) fn outdated(self, version: u64, then: u64) -> Option<u64> {
+        let period = self.period().unwrap_or(u64::MAX);
+        let ended = version.saturating_add(1).saturating_mul(period);
+        (version.saturating_mul(period) <= now()).then(|| then.saturating_sub(ended))
     }
 }
 
