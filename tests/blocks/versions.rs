@@ -254,7 +254,12 @@ async fn a_block_that_was_evicted_is_fetched_again_alone() {
         let store = MemoryStore::new(kib << 10);
         let setup = Setup::new(Origin::new(LENGTH), store, CachePolicy::default());
         setup.whole().await.assert_whole(1, LENGTH);
-        // Another takes some of the room.
+        // Some are asked for again and again; and another takes some of the room.
+        for number in [0, 1, 2, 3].repeat(3) {
+            let range = block(number);
+            let again = request("GET", "/film", &[("range", &range)]);
+            setup.ask(again).await;
+        }
         for number in 0..8 {
             let range = block(number);
             let other = request("GET", "/other", &[("range", &range)]);
