@@ -78,9 +78,13 @@ impl Charge {
         self
     }
 
-    /// A copy of `chunk` of its exact size, charged until its last holder drops it: a viewer that still
-    /// sends an evicted body counts.
+    /// A copy of `chunk` of its exact size.
     pub(crate) fn copy(self, chunk: &[u8]) -> Bytes {
+        self.hold(chunk.into())
+    }
+
+    /// These bytes, charged until their last holder drops them: a viewer that still sends an evicted body counts.
+    pub(crate) fn hold(self, bytes: Box<[u8]>) -> Bytes {
         struct Charged {
             bytes: Box<[u8]>,
             _charge: Charge,
@@ -91,7 +95,7 @@ impl Charge {
             }
         }
         Bytes::from_owner(Charged {
-            bytes: chunk.into(),
+            bytes,
             _charge: self,
         })
     }

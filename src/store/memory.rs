@@ -35,10 +35,10 @@ use std::{
 const ENTRY_OVERHEAD: u64 = 400;
 /// What an unpacked object costs beside its head: its place among these, the share of its values and its body in the packed one.
 const UNPACKED_OVERHEAD: u64 = 160;
-/// Pieces smaller than this on average are joined when the body is complete.
-const SMALL_CHUNK: u64 = 4 << 10;
-/// Joined pieces are at most so large: one allocation that a reader holds should not be the whole body.
-const JOINED_CHUNK: usize = 64 << 10;
+/// A body up to this is made one piece when it is complete: a server sends that at once, and waits behind each of several.
+const JOINED_CHUNK: usize = 1 << 20;
+/// Of a larger body, pieces smaller than this on average are joined to such.
+const SMALL_CHUNK: usize = 4 << 10;
 
 /// A [`Store`] in memory.
 ///
@@ -546,27 +546,56 @@ impl MemoryStore {
 
 impl MemoryStore {
     /// Makes a complete object visible.
-    fn insert(&self, kept: Kept, body: BodySource) -> Object {
+    fn insert(&self, kept: Kept, chunks: Vec<Bytes>, trailers: Option<HeaderMap>) -> Object {
         let Kept {
             mut slot,
             head,
             charge,
         } = kept;
         let version = Version::random();
-        let packed = packed::pack(slot.name(), version, &head, &body);
+        let body = |chunks| BodySource::Memory(Chunks::new(chunks, trailers.clone()));
+        let as_it_came = body(chunks.clone());
+        let packed = packed::pack(slot.name(), version, &head, &as_it_came);
         let packed = packed.and_then(|bytes| {
             let charge = self.0.reserve(packed::cost(bytes.len()))?;
-            Some(Packed::new(&bytes, charge))
+            Some(slot.take(Packed::new(&bytes, charge)))
         });
-        let object = Object::charged(version, head, body, charge);
-        let entry = match packed {
-            Some(packed) => slot.take(packed),
-            None => Entry::Object(object.clone()),
+        let body = match packed {
+            Some(_) => as_it_came,
+            None => body(self.joined(chunks)),
         };
+        let object = Object::charged(version, head, body, charge);
+        let entry = packed.unwrap_or_else(|| Entry::Object(object.clone()));
         let shard = self.0.shard(slot.hash);
         let _one = shard.swapping.lock();
         shard.table.insert(slot, entry);
         object
+    }
+
+    /// The chunks of a body in their final form, if there is room for the copy.
+    fn joined(&self, chunks: Vec<Bytes>) -> Vec<Bytes> {
+        let length: usize = chunks.iter().map(Bytes::len).sum();
+        let are_large = length > JOINED_CHUNK && length / chunks.len() >= SMALL_CHUNK;
+        if chunks.len() < 2 || are_large {
+            return chunks;
+        }
+        let mut joined = Vec::with_capacity(length.div_ceil(JOINED_CHUNK));
+        let (mut buffer, mut left) = (Vec::new(), length);
+        for chunk in &chunks {
+            if buffer.is_empty() {
+                buffer.reserve_exact(left.min(JOINED_CHUNK).max(chunk.len()));
+            }
+            buffer.extend_from_slice(chunk);
+            left -= chunk.len();
+            if buffer.len() < JOINED_CHUNK && left > 0 {
+                continue;
+            }
+            let Some(charge) = self.0.reserve(buffer.len() as u64 + CHUNK_OVERHEAD) else {
+                return chunks;
+            };
+            joined.push(charge.hold(std::mem::take(&mut buffer).into_boxed_slice()));
+        }
+        joined
     }
 }
 
@@ -630,38 +659,6 @@ impl MemoryWriter {
             self.kept = Some(Kept { charge, ..kept });
         }
     }
-
-    /// The chunks in their final form: a body that dribbled in is joined, if there is room for the copy.
-    fn chunks(&mut self) -> Vec<Bytes> {
-        let chunks = self.fill.kept();
-        if chunks.len() < 2 || self.body / chunks.len() as u64 >= SMALL_CHUNK {
-            return chunks;
-        }
-        let joined_chunks = self.body.div_ceil(JOINED_CHUNK as u64);
-        let Some(_room) = self
-            .store
-            .0
-            .reserve(self.body + joined_chunks * CHUNK_OVERHEAD)
-        else {
-            return chunks;
-        };
-        drop(_room);
-        let mut joined = Vec::with_capacity(usize::try_from(joined_chunks).unwrap_or(0));
-        let mut buffer = Vec::with_capacity(JOINED_CHUNK);
-        let mut rest = chunks.iter().peekable();
-        while let Some(chunk) = rest.next() {
-            buffer.extend_from_slice(chunk);
-            if buffer.len() < JOINED_CHUNK && rest.peek().is_some() {
-                continue;
-            }
-            let Some(charge) = self.store.0.reserve(buffer.len() as u64 + CHUNK_OVERHEAD) else {
-                return chunks;
-            };
-            joined.push(charge.copy(&buffer));
-            buffer.clear();
-        }
-        joined
-    }
 }
 
 impl StoreWriter for MemoryWriter {
@@ -699,13 +696,10 @@ impl StoreWriter for MemoryWriter {
             compact(trailers);
             self.charge_for(trailers);
         }
-        let chunks = if self.kept.is_some() {
-            self.chunks()
-        } else {
-            Vec::new()
-        };
-        let body = BodySource::Memory(Chunks::new(chunks, trailers.clone()));
-        let object = self.kept.take().map(|kept| self.store.insert(kept, body));
+        let object = self.kept.take().map(|kept| {
+            let chunks = self.fill.kept();
+            self.store.insert(kept, chunks, trailers.clone())
+        });
         // Readers see the end only once the object is there: who comes now finds it.
         self.fill.finish(trailers);
         Poll::Ready(Ok(object))
