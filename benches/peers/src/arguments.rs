@@ -7,8 +7,9 @@ pub(crate) const USAGE: &str = "\
 Measures frontage beside its peers.
 
 usage: peers sockets [--rounds N] [--seconds S] [--connections N] [--cpu N] [--without NAME,...] [--only NAME,...] [--plot FILE]
+       peers misses [--rounds N] [--seconds S] [--connections N] [--cpu N]
        peers hits [--instructions]
-       peers load ADDR SIZE COUNT
+       peers load [--new] ADDR SIZE COUNT
 
   sockets          servers and load on one CPU
     --rounds N       how often each is measured (default 5)
@@ -18,8 +19,9 @@ usage: peers sockets [--rounds N] [--seconds S] [--connections N] [--cpu N] [--w
     --without NAMES  whom to leave out, such as nginx,varnish
     --only NAMES     whom to measure, beside the ceilings
     --plot FILE      where the plot goes (default: target/peers.svg of this package)
+  misses           likewise: reverse_proxy beside a plain proxy, each request for what nobody asked for before
   hits             in-process: time; with --instructions: instructions and allocations, by valgrind
-  load             so many requests for one object of so many bytes: for a profile of a server
+  load             so many requests for one object of so many bytes, or each for a new one: for a profile of a server
 ";
 
 /// What the command line says.

@@ -1,7 +1,10 @@
 //! The load: plain HTTP/1.1 on connections that stay open, one request at a time on each, in one thread. It shares the
 //! CPU with the server, so it does little: its requests are made before, and an answer's body is only counted.
 
-use crate::Failure;
+use crate::{
+    Failure,
+    scenarios::{NewKeys, Scenario},
+};
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use std::{
     io::{ErrorKind, Read, Write},
@@ -17,11 +20,43 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Load<'a> {
     pub(crate) server: SocketAddr,
     pub(crate) connections: usize,
-    pub(crate) requests: &'a [Vec<u8>],
-    /// Which request comes next, over and over.
-    pub(crate) order: &'a [u32],
+    pub(crate) requests: Requests<'a>,
     /// The length that each answer must have.
     pub(crate) length: usize,
+}
+
+/// Where the requests come from.
+pub(crate) enum Requests<'a> {
+    /// These, in this order, over and over.
+    Known {
+        requests: &'a [Vec<u8>],
+        order: &'a [u32],
+    },
+    /// Each for what nobody has asked for yet.
+    New(&'a NewKeys),
+}
+
+impl<'a> Requests<'a> {
+    pub(crate) fn of(scenario: &'a Scenario) -> Self {
+        Self::Known {
+            requests: &scenario.requests,
+            order: &scenario.order,
+        }
+    }
+
+    /// The request that comes after so many.
+    fn write(&self, after: usize, to: &mut Vec<u8>) -> Result<(), Failure> {
+        to.clear();
+        match self {
+            Self::Known { requests, order } => {
+                let at = order.get(after % order.len().max(1)).copied();
+                let request = requests.get(at.unwrap_or(0) as usize);
+                to.extend_from_slice(request.ok_or("there is no such request")?);
+            }
+            Self::New(keys) => to.extend_from_slice(&keys.next()),
+        }
+        Ok(())
+    }
 }
 
 /// What was seen between warming up and the end.
@@ -76,7 +111,7 @@ impl Load<'_> {
     ) -> Result<Seen<P>, Failure> {
         let mut poll = Poll::new()?;
         let mut events = Events::with_capacity(self.connections);
-        let mut next = self.order.iter().cycle();
+        let mut next = (0, Vec::new());
         let mut buffer = vec![0; READ];
         let mut connections = Vec::with_capacity(self.connections);
         let start = Instant::now();
@@ -152,14 +187,14 @@ impl Load<'_> {
         })
     }
 
-    fn ask<'o>(
+    fn ask(
         &self,
         connection: &mut Connection,
-        next: &mut impl Iterator<Item = &'o u32>,
+        (asked, request): &mut (usize, Vec<u8>),
         now: Instant,
     ) -> Result<(), Failure> {
-        let at = next.next().copied().unwrap_or(0) as usize;
-        let request = self.requests.get(at).ok_or("there is no such request")?;
+        self.requests.write(*asked, request)?;
+        *asked += 1;
         if connection.stream.write(request)? < request.len() {
             return Err("a request was taken in part only".into());
         }

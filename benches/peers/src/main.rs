@@ -94,6 +94,8 @@ mod content;
 mod counted;
 mod hits;
 mod load;
+mod misses;
+mod plain_proxy;
 mod plot;
 mod processes;
 mod report;
@@ -104,7 +106,7 @@ mod subjects;
 mod viewer;
 
 use arguments::{Arguments, USAGE};
-use load::{Load, Until};
+use load::{Load, Requests, Until};
 use std::{error::Error, process::ExitCode};
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -117,6 +119,7 @@ fn main() -> ExitCode {
     };
     let done = match what {
         "sockets" => Arguments::parse(rest).and_then(|arguments| sockets::run(&arguments)),
+        "misses" => Arguments::parse(rest).and_then(|arguments| misses::run(&arguments)),
         "hits" if rest.is_empty() => hits::time(),
         "hits" if rest == ["--instructions"] => hits::count(),
         "load" => load(rest),
@@ -139,18 +142,25 @@ fn main() -> ExitCode {
 }
 
 fn load(arguments: &[String]) -> Result<(), Failure> {
+    let (is_new, arguments) = match arguments {
+        [first, rest @ ..] if first == "--new" => (true, rest),
+        _ => (false, arguments),
+    };
     let [server, size, count] = arguments else {
-        return Err("peers load ADDR SIZE COUNT".into());
+        return Err("peers load [--new] ADDR SIZE COUNT".into());
     };
     let length = size.parse()?;
     let scenarios = scenarios::Scenario::all()?;
     let scenario = scenarios.iter().find(|scenario| scenario.length == length);
     let scenario = scenario.ok_or("there are objects of 1024, 32768 and 1048576 bytes")?;
+    let keys = scenarios::NewKeys::new(length);
     let load = Load {
         server: server.parse()?,
         connections: 32,
-        requests: &scenario.requests,
-        order: &scenario.order,
+        requests: match is_new {
+            true => Requests::New(&keys),
+            false => Requests::of(scenario),
+        },
         length,
     };
     load.run(Until::Answers(count.parse()?), || Ok(()))?;

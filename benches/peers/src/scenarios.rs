@@ -1,6 +1,7 @@
 //! What is asked: one hot key of each size, and many small ones on a Zipf curve.
 
 use crate::{Failure, content::SIZES};
+use std::cell::Cell;
 
 const KEYS: usize = 10_000;
 /// So many draws from the curve are repeated over and over.
@@ -40,28 +41,60 @@ impl Scenario {
         order: Vec<u32>,
         target: f64,
     ) -> Self {
-        let request = |path: &String| {
-            format!(
-                "GET {path} HTTP/1.1\r\n\
-                 Host: www.example.com\r\n\
-                 User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
-                 Accept: */*\r\n\
-                 Accept-Language: en-GB,en;q=0.5\r\n\
-                 Accept-Encoding: gzip, deflate, br, zstd\r\n\
-                 Referer: https://www.example.com/\r\n\
-                 \r\n"
-            )
-            .into_bytes()
-        };
         Self {
             name,
             length,
-            requests: paths.iter().map(request).collect(),
+            requests: paths.iter().map(|path| request(path)).collect(),
             paths,
             order,
             target,
         }
     }
+}
+
+/// Keys of one size that nobody has asked for yet.
+pub(crate) struct NewKeys {
+    pub(crate) length: usize,
+    asked: Cell<u64>,
+}
+
+impl NewKeys {
+    pub(crate) fn new(length: usize) -> Self {
+        Self {
+            length,
+            asked: Cell::new(0),
+        }
+    }
+
+    /// How many there were.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.get()
+    }
+
+    pub(crate) fn next(&self) -> Vec<u8> {
+        let number = self.asked.get();
+        self.asked.set(number + 1);
+        self.request(number)
+    }
+
+    /// For one of them; all paths are of the same length.
+    pub(crate) fn request(&self, number: u64) -> Vec<u8> {
+        request(&format!("/{}/new{number:09}", self.length))
+    }
+}
+
+fn request(path: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\n\
+         Host: www.example.com\r\n\
+         User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+         Accept: */*\r\n\
+         Accept-Language: en-GB,en;q=0.5\r\n\
+         Accept-Encoding: gzip, deflate, br, zstd\r\n\
+         Referer: https://www.example.com/\r\n\
+         \r\n"
+    )
+    .into_bytes()
 }
 
 /// Draws of keys whose share falls as one over their rank, the same in each run.

@@ -1,6 +1,6 @@
 //! Those among the subjects that this program is itself: `peers serve WHAT [ORIGIN]`.
 
-use crate::{Failure, content::Content};
+use crate::{Failure, content::Content, plain_proxy};
 use axum::{
     Router,
     body::Body,
@@ -50,6 +50,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<(), Failure> {
         println!("listening on http://{}", listener.local_addr()?);
         match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["hyper"] => hyper(listener).await,
+            ["plain-proxy", origin] => plain_proxy::serve(listener, origin.parse()?).await,
             ["http-cache-tower", origin] => http_cache_tower(listener, origin.parse()?).await,
             ["origin"] => Ok(axum::serve(listener, origin(Arc::new(Content::new()?))).await?),
             [what] => {
@@ -90,7 +91,7 @@ async fn http_cache_tower(listener: TcpListener, origin: SocketAddr) -> Result<(
     accept(listener, TowerToHyperService::new(service)).await
 }
 
-async fn accept<S, B>(listener: TcpListener, service: S) -> Result<(), Failure>
+pub(crate) async fn accept<S, B>(listener: TcpListener, service: S) -> Result<(), Failure>
 where
     S: hyper::service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,

@@ -4,17 +4,18 @@ use crate::{
     Failure,
     arguments::Arguments,
     content,
-    load::{Load, Until},
+    load::{Load, Requests, Until},
     processes::{Guard, Server},
     report::{Figures, Line, Report},
     scenarios::Scenario,
+    serve::MEMORY,
     subjects::{self, Subject},
     viewer::Viewer,
 };
 use std::{process::Command, time::Duration};
 
 /// What the round before left behind (connections to close, the cache's own tasks) is over by then.
-const WARM_UP: Duration = Duration::from_millis(200);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(200);
 
 /// A subject that runs.
 struct Running {
@@ -34,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let origin = subjects::start_origin()?;
     let mut running = Vec::new();
     for subject in subjects {
-        let server = subject.start(origin.address)?;
+        let server = subject.start(origin.address, MEMORY)?;
         let counter = if subject.is_proxy() { origin } else { server };
         running.push(Running {
             subject,
@@ -81,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// This thread, and all that it starts from now on.
-fn pin(cpu: usize) -> Result<(), Failure> {
+pub(crate) fn pin(cpu: usize) -> Result<(), Failure> {
     let this = std::process::id().to_string();
     let output = Command::new("taskset")
         .args(["-a", "-cp", &cpu.to_string(), &this])
@@ -127,8 +128,7 @@ impl Running {
         let load = Load {
             server: self.server.address,
             connections: arguments.connections,
-            requests: &scenario.requests,
-            order: &scenario.order,
+            requests: Requests::of(scenario),
             length: scenario.length,
         };
         let mut counter = Viewer::new(self.counter.address)?;

@@ -26,6 +26,8 @@ pub(crate) enum Subject {
     FrontageAxum,
     HttpCacheTowerAxum,
     AxumResponseCache,
+    /// No cache: what a miss is measured by.
+    PlainProxy,
 }
 
 impl Subject {
@@ -54,6 +56,7 @@ impl Subject {
             Self::FrontageAxum => "frontage-axum",
             Self::HttpCacheTowerAxum => "http-cache-tower-axum",
             Self::AxumResponseCache => "axum-response-cache",
+            Self::PlainProxy => "plain-proxy",
         }
     }
 
@@ -92,14 +95,16 @@ impl Subject {
         }
     }
 
-    pub(crate) fn start(self, origin: SocketAddr) -> Result<Server, Failure> {
+    pub(crate) fn start(self, origin: SocketAddr, memory: u64) -> Result<Server, Failure> {
         match self {
-            Self::HttpCacheTower => this_program(&[self.name(), &origin.to_string()]),
+            Self::HttpCacheTower | Self::PlainProxy => {
+                this_program(&[self.name(), &origin.to_string()])
+            }
             Self::ReverseProxy => {
                 let mut command =
                     command(crate_root().join("target/release/examples/reverse_proxy"));
                 command.args(["--listen", "127.0.0.1:0", "--memory"]);
-                command.arg(MEMORY.to_string());
+                command.arg(memory.to_string());
                 command.arg("--origin").arg(format!("http://{origin}"));
                 Server::that_says_where(one_worker(command))
             }

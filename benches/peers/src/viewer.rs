@@ -4,7 +4,7 @@ use crate::Failure;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,7 +32,18 @@ impl Viewer {
     }
 
     pub(crate) fn ask(&mut self, request: &[u8]) -> Result<Answer, Failure> {
+        Ok(self.ask_in_time(request)?.0)
+    }
+
+    /// When the first byte of the answer was there.
+    pub(crate) fn ask_and_time(&mut self, request: &[u8]) -> Result<Instant, Failure> {
+        Ok(self.ask_in_time(request)?.1)
+    }
+
+    fn ask_in_time(&mut self, request: &[u8]) -> Result<(Answer, Instant), Failure> {
         self.stream.get_mut().write_all(request)?;
+        self.stream.fill_buf()?;
+        let came = Instant::now();
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self.stream.read_line(&mut head)? == 0 {
@@ -44,7 +55,7 @@ impl Viewer {
         let length = length.ok_or_else(|| format!("an answer without a length: {head}"))?;
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok(Answer { head, body })
+        Ok((Answer { head, body }, came))
     }
 
     /// How often the origin, or the handler, was asked.
