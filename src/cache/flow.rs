@@ -57,6 +57,7 @@ where
     ResBody::Data: Send,
     ResBody::Error: Into<BoxError>,
 {
+    // What most requests don't come to is boxed: a future is moved as a whole, with all that it may ever hold.
     pub(super) async fn run(
         self,
         first: First<St>,
@@ -100,10 +101,10 @@ where
                 ));
             }
             if let Some(detail) = uncacheable {
-                return self.alone(found, forward, Some(detail)).await;
+                return Box::pin(self.alone(found, forward, Some(detail))).await;
             }
             if let Some(detail) = self.asked.must_go_alone() {
-                return self.alone(found, forward, detail).await;
+                return Box::pin(self.alone(found, forward, detail)).await;
             }
             let flights = &self.asked.core.shared().flights;
             let mut flight = self.asked.flight_key(variant.clone());
@@ -119,7 +120,7 @@ where
             };
             let joined = joined.map(Joined::Follow);
             if joined.is_none() && only_follows {
-                return self.alone(found, forward, None).await;
+                return Box::pin(self.alone(found, forward, None)).await;
             }
             let joined = match joined {
                 Some(joined) => joined,
@@ -129,7 +130,7 @@ where
                 }
                 None => match flights.follow(&flight) {
                     Some(follow) => Joined::Follow(follow),
-                    None => return self.alone(found, forward, None).await,
+                    None => return Box::pin(self.alone(found, forward, None)).await,
                 },
             };
             let joined = match (joined, self.asked.core.shared().limits.over_max_fetches) {
@@ -137,24 +138,25 @@ where
                     // Longer than a year would be no instant any more.
                     let limit = limit.min(Duration::from_secs(365 * 86_400));
                     let until = *room_until.get_or_insert_with(|| Instant::now() + limit);
-                    self.asked.wait_for_room(&flight, until).await
+                    Box::pin(self.asked.wait_for_room(&flight, until)).await
                 }
                 (joined, _) => joined,
             };
             let follow = match joined {
-                Joined::Full => return self.over_max_fetches(found, forward).await,
+                Joined::Full => return Box::pin(self.over_max_fetches(found, forward)).await,
                 Joined::Lead(landing) => return self.lead(landing, found).await,
                 Joined::Follow(follow) => follow,
             };
             let may_lead = !only_follows && policy.freshness().may_lead(&self.asked.facts);
             flight.head = is_head;
-            match self.asked.wait(follow, &flight, &found, may_lead).await {
+            let waited = Box::pin(self.asked.wait(follow, &flight, &found, may_lead)).await;
+            match waited {
                 Waited::Lead(landing) => return self.lead(landing, found).await,
                 Waited::Alone => {
                     if let Some(answer) = self.asked.at_hand(&found, true) {
                         return Ok(answer);
                     }
-                    return self.alone(found, forward, None).await;
+                    return Box::pin(self.alone(found, forward, None)).await;
                 }
                 Waited::Told(Some(Outcome::Shared(answer, body))) => {
                     if policy.freshness().is_failure(answer.status)
@@ -180,11 +182,11 @@ where
                             continue;
                         }
                         _ if self.asked.is_not_for_this(&answer, came) => {
-                            return self.alone(found, forward, None).await;
+                            return Box::pin(self.alone(found, forward, None)).await;
                         }
                         (_, Some(body)) => return Ok(self.asked.share(&answer, body, forward)),
                         // Too late for its beginning.
-                        (_, None) => return self.alone(found, forward, None).await,
+                        (_, None) => return Box::pin(self.alone(found, forward, None)).await,
                     }
                 }
                 Waited::Told(Some(Outcome::Failed(status))) => {
@@ -221,7 +223,7 @@ where
                 .await;
         }
         let forward = found.forward();
-        self.alone(found, forward, None).await
+        Box::pin(self.alone(found, forward, None)).await
     }
 
     async fn over_max_fetches(
@@ -269,11 +271,11 @@ where
     }
 
     /// Fetches in a task of its own, and waits for its head.
-    async fn lead(
+    fn lead(
         self,
         landing: FlightLanding,
         found: Found,
-    ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
+    ) -> impl Future<Output = Result<Response<ResponseBody<ResBody>>, S::Error>> {
         let Self { asked, inner, body } = self;
         let (settings, key) = (asked.settings.clone(), asked.key.clone());
         let status = CacheStatus::forwarded(found.forward());
@@ -284,16 +286,18 @@ where
             landing,
             found,
         });
-        match answer.await {
-            Ok(answer) => answer,
-            // The task is gone: the runtime is shutting down.
-            Err(_gone) => Ok(respond::failure(
-                &settings,
-                &key,
-                StatusCode::INTERNAL_SERVER_ERROR,
-                status,
-                Detail::FetchFailed,
-            )),
+        async move {
+            match answer.await {
+                Ok(answer) => answer,
+                // The task is gone: the runtime is shutting down.
+                Err(_gone) => Ok(respond::failure(
+                    &settings,
+                    &key,
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    status,
+                    Detail::FetchFailed,
+                )),
+            }
         }
     }
 
