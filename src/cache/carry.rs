@@ -78,9 +78,9 @@ impl<St: Store> Sink<St> {
     }
 
     pub(super) async fn carry<B>(
-        mut self,
+        &mut self,
         mut body: Pin<&mut B>,
-        mut others: FlightLanding,
+        others: &mut FlightLanding,
         stall: Duration,
     ) where
         B: Body,
@@ -156,7 +156,7 @@ impl<St: Store> Sink<St> {
         written
     }
 
-    async fn finish(mut self, trailers: Option<HeaderMap>) {
+    async fn finish(&mut self, trailers: Option<HeaderMap>) {
         if let Some(announced) = self
             .announced
             .filter(|announced| self.written != *announced)
@@ -167,12 +167,13 @@ impl<St: Store> Sink<St> {
         if let Some(passing) = &mut self.passing {
             passing.finish(trailers.clone());
         }
-        if let Some(storage) = self.storage.take() {
+        if let Some(storage) = &mut self.storage {
             storage.commit(trailers).await;
         }
+        self.storage = None;
     }
 
-    fn fail(mut self, error: &BodyError) {
+    fn fail(&mut self, error: &BodyError) {
         tracing::debug!(
             error = error as &dyn std::error::Error,
             "a body was cut short"
@@ -180,7 +181,7 @@ impl<St: Store> Sink<St> {
         if let Some(passing) = &mut self.passing {
             passing.fail(error.clone());
         }
-        if let Some(storage) = &mut self.storage {
+        if let Some(mut storage) = self.storage.take() {
             storage.fail(error.clone());
         }
     }

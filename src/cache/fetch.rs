@@ -27,7 +27,7 @@ use crate::{
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
-use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
+use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc};
 use tokio::sync::oneshot;
 use tower_service::Service;
 
@@ -378,18 +378,19 @@ impl<St: Store> Sent<St> {
     }
 
     /// Gives everybody a reader, then carries the body to them, and to the store.
-    async fn carry<B, E>(
-        self,
+    fn carry<B, E>(
+        &self,
         waiting: Waiting<B, E>,
         storage: Option<Storage<St>>,
         answer: SharedAnswer,
         response: Response<B>,
-    ) where
+    ) -> impl Future<Output = ()> + use<St, B, E>
+    where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let limits = &self.shared().limits;
-        let sink = Sink::new(
+        let mut sink = Sink::new(
             storage,
             announced_length(answer.status, &answer.headers).or(answer.length),
             limits.window,
@@ -408,7 +409,11 @@ impl<St: Store> Sent<St> {
         }
         drop(leader.send(Ok(to_leader)));
         let stall = limits.collapse_timeout;
-        sink.carry(pin!(body), others, stall).await;
+        async move {
+            // Dropped before the sink: who is told of the end must not find this flight again.
+            let others = &mut others;
+            sink.carry(pin!(body), others, stall).await;
+        }
     }
 }
 

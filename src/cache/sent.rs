@@ -136,7 +136,7 @@ impl<St: Store> Sent<St> {
         if code != StatusCode::NOT_MODIFIED {
             return None;
         }
-        let confirmed = confirm(&self.storing, object, *part, fields).await;
+        let confirmed = Box::pin(confirm(&self.storing, object, *part, fields)).await;
         let now = self.shared().clock.now();
         let status = CacheStatus {
             forward_status: Some(StatusCode::NOT_MODIFIED),
@@ -195,7 +195,7 @@ impl<St: Store> Sent<St> {
                 fields.entry(header::CONTENT_LENGTH).or_insert(length);
             }
             if code == StatusCode::OK {
-                described(&self.storing, &fields).await;
+                Box::pin(described(&self.storing, &fields)).await;
             }
         }
         let mut judged = self.storing.judge(code, &fields);

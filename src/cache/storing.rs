@@ -369,7 +369,7 @@ impl<St: Store> Storing<St> {
             announced,
             written: 0,
             usable,
-            extent,
+            extent: extent.map(Box::new),
         })
     }
 
@@ -397,7 +397,7 @@ pub(super) struct Storage<St: Store> {
     written: u64,
     usable: bool,
     /// It is a part of a response, not the whole.
-    extent: Option<Unlisted>,
+    extent: Option<Box<Unlisted>>,
 }
 
 impl<St: Store> Storage<St> {
@@ -449,7 +449,7 @@ impl<St: Store> Storage<St> {
     }
 
     /// Makes it visible, unless it has been invalidated since it was asked for: the object first, then its place in the index.
-    pub(super) async fn commit(mut self, trailers: Option<HeaderMap>) -> Option<Object> {
+    pub(super) async fn commit(&mut self, trailers: Option<HeaderMap>) -> Option<Object> {
         let invalidations = &self.core.shared().invalidations;
         if invalidations.is_gone(&self.address, &self.tags, self.begun.epoch()) {
             tracing::debug!(key = %self.key, "invalidated before its end: not stored");
@@ -476,7 +476,7 @@ impl<St: Store> Storage<St> {
         remove_listed(&shared.store, &self.key, replaced.as_ref()).await;
         if let Some(extent) = self.extent.take() {
             let (part, stored) = (extent.part(), object.body().length());
-            let listed = extent.list(shared, &self.key, stored).await;
+            let listed = Box::pin(extent.list(shared, &self.key, stored)).await;
             if !listed.unwrap_or_else(|error| {
                 tracing::warn!(key = %self.key, error = &error as &dyn std::error::Error, "the store did not take a part");
                 false
@@ -487,13 +487,13 @@ impl<St: Store> Storage<St> {
             }
         }
         if let Some(variant) = &self.variant {
-            list_variant(
+            Box::pin(list_variant(
                 &shared.store,
                 &self.key,
                 variant,
                 Part::Index,
                 shared.limits.max_variants,
-            )
+            ))
             .await;
         }
         if self.usable {
@@ -526,12 +526,12 @@ impl<St: Store> Tee for StoreTee<St> {
         })
     }
 
-    fn finish(self: Box<Self>, trailers: Option<HeaderMap>) {
+    fn finish(mut self: Box<Self>, trailers: Option<HeaderMap>) {
         if matches!(self.0.length(), Length::Short | Length::Over) {
             return;
         }
         // In memory it is done at once; a viewer doesn't wait for a store that does I/O.
-        let mut commit = Box::pin(self.0.commit(trailers));
+        let mut commit = Box::pin(async move { self.0.commit(trailers).await });
         if commit
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()))
