@@ -22,7 +22,10 @@ use crate::{
 };
 use futures_util::FutureExt;
 use http::{Method, Response, header, request::Parts};
-use std::{future::poll_fn, sync::Arc};
+use std::{
+    future::poll_fn,
+    sync::{Arc, OnceLock},
+};
 use tokio::time::Instant;
 
 /// What is asked, of which cache. Apart from service and body, which needn't be `Sync`.
@@ -32,6 +35,8 @@ pub(super) struct Asked<St> {
     pub(super) parts: Parts,
     pub(super) facts: RequestFacts,
     pub(super) key: CacheKey,
+    /// What it is invalidated by, once somebody asked.
+    pub(super) address: OnceLock<Box<str>>,
 }
 
 impl<St: Store> Asked<St> {
@@ -210,9 +215,12 @@ impl<St: Store> Asked<St> {
 
     /// The epoch at which the address was last invalidated.
     pub(super) fn invalidated(&self) -> u64 {
-        let key = self.settings.policy.key_policy();
-        let address = key.address(&key.uri(&self.parts), &self.parts.headers);
-        self.core.shared().invalidations.last(&address)
+        self.core.shared().invalidations.last(self.address())
+    }
+
+    pub(super) fn address(&self) -> &str {
+        self.address
+            .get_or_init(|| self.settings.address(&self.parts))
     }
 
     pub(super) fn viewer(&self) -> Viewer<'_> {

@@ -206,7 +206,10 @@ impl<St: Store> Sent<St> {
             epoch: storing.epoch(),
             tags: storing.tags(&fields),
             length: length_of(storing.method(), &response),
-            without: freshness::fields_of_one_viewer(&fields, policy),
+            without: match &judged {
+                Ok(accepted) => accepted.without.clone(),
+                Err(_) => freshness::fields_of_one_viewer(&fields, policy),
+            },
             headers: fields,
         };
         let is_head = *storing.method() == Method::HEAD;

@@ -18,7 +18,7 @@ use crate::{
 };
 use http::{HeaderMap, Request, Response, request::Parts};
 use http_body::Body;
-use std::future::Future;
+use std::{future::Future, sync::OnceLock};
 use tower_service::Service;
 
 /// A request without a body, and what is there for it.
@@ -44,6 +44,7 @@ impl<S: Clone, St: Store> Cache<S, St> {
                 parts,
                 facts,
                 key,
+                address: OnceLock::new(),
             },
             inner: self.get_ref().clone(),
             body: OptionalBody::empty(),

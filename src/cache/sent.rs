@@ -40,10 +40,18 @@ impl<St: Store> Sent<St> {
             parts,
             facts,
             key,
+            ..
         } = asked;
         let forward = found.forward();
         Self {
-            storing: Storing::new(core, settings, key.clone(), parts, facts),
+            storing: Storing::new(
+                core,
+                settings,
+                key.clone(),
+                parts,
+                facts,
+                asked.address().into(),
+            ),
             forward,
             there: match found {
                 Found::Validate(object, part, _) | Found::Refresh(object, part) => {

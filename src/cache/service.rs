@@ -25,7 +25,7 @@ use http::{Method, Request, Response, header, request::Parts};
 use http_body::Body;
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
 };
 use tower_service::Service;
@@ -182,6 +182,7 @@ where
             parts,
             facts,
             key,
+            address: OnceLock::new(),
         };
         let flow = Flow {
             asked,

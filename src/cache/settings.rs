@@ -21,6 +21,12 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// By what a request's target is invalidated.
+    pub(super) fn address(&self, parts: &Parts) -> Box<str> {
+        let key = self.policy.key_policy();
+        key.address(&key.uri(parts), &parts.headers)
+    }
+
     /// An origin shield's, of this policy but for errors, which it doesn't store.
     pub(super) fn shield() -> Self {
         Self {

@@ -57,7 +57,7 @@ pub(super) struct Accepted {
     pub(super) freshness: Freshness,
     /// It answers other requests without being confirmed first.
     pub(super) usable: bool,
-    without: Vec<http::HeaderName>,
+    pub(super) without: Vec<http::HeaderName>,
 }
 
 impl<St: Store> Storing<St> {
@@ -68,9 +68,9 @@ impl<St: Store> Storing<St> {
         key: CacheKey,
         parts: &Parts,
         facts: &RequestFacts,
+        address: Box<str>,
     ) -> Self {
         let shared = core.shared();
-        let uri = settings.policy.key_policy().uri(parts);
         Self {
             core: core.clone(),
             settings: settings.clone(),
@@ -79,7 +79,7 @@ impl<St: Store> Storing<St> {
             method: parts.method.clone(),
             facts: *facts,
             request: parts.headers.clone(),
-            address: settings.policy.key_policy().address(&uri, &parts.headers),
+            address,
             begun: shared.invalidations.begin(),
             requested_at: shared.clock.now(),
         }
@@ -98,7 +98,8 @@ impl<St: Store> Storing<St> {
             .policy
             .key_policy()
             .key(&core.shared().namespace, &get);
-        let mut storing = Self::new(core, settings, key, &get, facts);
+        let address = settings.address(&get);
+        let mut storing = Self::new(core, settings, key, &get, facts, address);
         storing.method = Method::POST;
         Box::new(storing)
     }
