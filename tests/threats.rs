@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use frontage::{
-    CacheLayer, CachePolicy, CacheStatus, MemoryStore,
+    BlockLayer, CacheLayer, CachePolicy, CacheStatus, MemoryStore,
     key::{CacheKey, KeyPolicy},
     origin::{Origin, RequestBody},
 };
@@ -267,5 +267,49 @@ async fn a_post_whose_connection_takes_a_field_along_poisons_no_answer() {
         response.into_body().collect().await.unwrap();
         let asked = language_of(&cache, &[("accept-language", "de")]).await;
         assert_eq!(asked, stored, "{connection}");
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_connection_takes_along_poisons_no_block() {
+    // 64 KiB of the language that is asked for, in ranges.
+    let inner = tower::service_fn(|request: Request<RequestBody>| async move {
+        let fields = request.headers();
+        let language = fields.get("accept-language");
+        let letter = language.map_or(b'-', |language| language.as_bytes()[0]);
+        let range = fields[header::RANGE].to_str().unwrap();
+        let (first, last) = range["bytes=".len()..].split_once('-').unwrap();
+        let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+        let last = last.min((64 << 10) - 1);
+        let mut response = Response::new(Full::new(Bytes::from(vec![letter; last + 1 - first])));
+        *response.status_mut() = http::StatusCode::PARTIAL_CONTENT;
+        let headers = response.headers_mut();
+        for (name, value) in [
+            (header::CACHE_CONTROL, "max-age=600".to_owned()),
+            (header::VARY, "accept-language".to_owned()),
+            (header::ETAG, format!("\"{letter}\"")),
+            (header::CONTENT_RANGE, format!("bytes {first}-{last}/65536")),
+        ] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        Ok::<_, Infallible>(response)
+    });
+    let origin = Origin::service(inner).build().unwrap();
+    for method in ["GET", "HEAD"] {
+        let layer = BlockLayer::new(CacheLayer::new(MemoryStore::new(1 << 20)));
+        let layer = layer.block_size(16 << 10).unwrap();
+        let blocks = layer.layer(origin.clone());
+        let ask = async |method: &str, connection: &str| {
+            let request = Request::builder().method(method).uri("http://h/a");
+            let request = request
+                .header("accept-language", "de")
+                .header("range", "bytes=0-3")
+                .header("connection", connection)
+                .body(Empty::<Bytes>::new());
+            let response = blocks.clone().oneshot(request.unwrap()).await.unwrap();
+            response.into_body().collect().await.unwrap().to_bytes()
+        };
+        ask(method, "accept-language").await;
+        assert_eq!(ask("GET", "keep-alive").await, "dddd", "{method}");
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     cache::{Cache, CacheCore, cut},
     conditional,
     error::BoxError,
-    headers::{content_length, remove_representation_metadata},
+    headers::{content_length, remove_hop_by_hop, remove_representation_metadata},
     optional_body::OptionalBody,
     range::{self, Block, Piece, Selected},
     ready::CallWhenReady,
@@ -106,8 +106,10 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         if self.cache.may_cut(&parts, &body) {
+            // As the cache does: an origin further on won't see what `Connection` names.
+            remove_hop_by_hop(&mut parts.headers);
             let begin = Piece::to_begin_with(&parts.headers, self.size);
             match (&parts.method, begin) {
                 (&Method::GET, Some(begin)) => {

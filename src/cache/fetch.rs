@@ -413,9 +413,10 @@ impl<St: Store> Sent<St> {
         drop(leader.send(Ok(to_leader)));
         let stall = limits.collapse_timeout;
         async move {
-            // Dropped before the sink: who is told of the end must not find this flight again.
-            let others = &mut others;
-            sink.carry(pin!(body), others, stall).await;
+            sink.carry(pin!(body), &mut others, stall).await;
+            // In this order: whoever finds nothing stored mustn't find this flight, either.
+            drop(others);
+            drop(sink);
         }
     }
 }

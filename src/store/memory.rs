@@ -59,7 +59,7 @@ const SMALL_CHUNK: usize = 4 << 10;
 /// With a body of up to 16 KiB an object is packed, fields and body as one run of bytes: some 300 bytes more than these in all. One
 /// that is hit gets its fields back as a map, which takes 1 to 2 KiB, and keeps them as long as there is room. When there is
 /// none, such maps may take a sixteenth of the cap: the others are dropped before anything is evicted, those not hit
-/// lately first.
+/// lately first. What can't be kept lasts as long as its response.
 ///
 /// # Eviction
 ///
@@ -86,7 +86,8 @@ struct Inner {
     admission: Admission,
     max_object: u64,
     heads: Arc<Heads>,
-    /// Only one evicts at a time: two would evict for each other's need, too.
+    /// Only one evicts at a time: two would evict for each other's need, too. Who holds it may lock a shard's `swapping`, then
+    /// its table; the ring of the heads comes last.
     evicting: Mutex<()>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -336,8 +337,14 @@ impl Inner {
     #[cold]
     fn unpack(&self, packed: &Packed, hash: u64) -> Option<Object> {
         let (version, head, body) = packed.unpack()?;
-        let Some(charge) = self.room_for_head(head.size() + Object::BESIDES + UNPACKED_OVERHEAD)
-        else {
+        let cost = head.size() + Object::BESIDES + UNPACKED_OVERHEAD;
+        // quick_cache evicts what is heavier than what it keeps for those that are asked for again.
+        let may_be_kept = packed.cost() + cost < self.shard(hash).table.capacity() / 4;
+        let charge = match may_be_kept {
+            true => self.room_for_head(cost),
+            false => None,
+        };
+        let Some(charge) = charge else {
             return Some(Object::with_version(version, head, body));
         };
         let object = self.heads.enter(packed.clone(), hash, charge, |unpacked| {
@@ -518,7 +525,7 @@ impl MemoryStore {
             }
             Record::Variants(variants) => {
                 let list = variants.list.iter();
-                let size: usize = list.map(|one| 144 + 2 * one.key.as_bytes().len()).sum();
+                let size: usize = list.map(|one| 144 + one.key.size()).sum();
                 (Record::Variants(variants), size as u64)
             }
         };
@@ -901,7 +908,7 @@ impl Lifecycle<Slot, Entry> for OnEvict {
         matches!(entry, Entry::Ballast(_))
     }
 
-    /// Unlike the other, not called for what is replaced.
+    /// Unlike `on_evict`, not called for what is replaced.
     fn before_evict(&self, _evicted: &mut Vec<Entry>, _slot: &Slot, _entry: &mut Entry) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }

@@ -4,7 +4,7 @@ use foldhash::fast::RandomState;
 use http::{HeaderName, header};
 use std::{collections::HashMap, sync::LazyLock};
 
-/// A name has the number of its place, counted from 1. Part of the format of records: names are added at the end only.
+/// A name has the number of its place, counted from 1. Part of the format of records: another name is another version of it.
 static NAMES: [HeaderName; 64] = [
     header::AGE,
     HeaderName::from_static("cache-status"),

@@ -405,8 +405,24 @@ impl Variants {
         request: &HeaderMap,
         order: ListOrder,
     ) -> Option<(usize, &Variant)> {
-        let mut variants = self.list.iter().enumerate();
-        variants.find(|(_, one)| one.key.is_of(&one.fields, request, order))
+        let variants = || self.list.iter().enumerate();
+        // Of those with the same fields, nearly always all, no two have the same key: so the first line that fits will do.
+        let (_, first) = variants().next()?;
+        let mut alike = variants().take_while(|(_, one)| one.fields == first.fields);
+        if let Some(found) = alike.find(|(_, one)| one.key.has_line_of(&one.fields, request)) {
+            return Some(found);
+        }
+        let mut last: Option<(&[HeaderName], VariantKey)> = None;
+        variants().find(|(_, variant)| {
+            if last
+                .as_ref()
+                .is_none_or(|(fields, _)| **fields != *variant.fields)
+            {
+                let key = VariantKey::of(&variant.fields, request, order);
+                last = Some((&variant.fields, key));
+            }
+            last.as_ref().is_some_and(|(_, key)| *key == variant.key)
+        })
     }
 
     /// This list with `variant` in its place: it replaces the one with the same fields and values, and what is over
