@@ -130,6 +130,7 @@ fn write_of_hit(
             .wrapping_mul(2)
             .wrapping_add_signed(ttl)
             .wrapping_add(product.id());
+        // Less than there are slots.
         let slot = &mut made[slot as usize % SLOTS];
         let is_made = |made: &&Made| (made.product, made.age, made.ttl) == (product.id(), age, ttl);
         let made = match slot.as_ref().filter(is_made) {

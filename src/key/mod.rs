@@ -338,6 +338,7 @@ impl CacheKey {
         let Some(room) = self.inline.get_mut(..length) else {
             return false;
         };
+        // None of the splits panics: `room` is as long as its parts together.
         let (start, room) = room.split_at_mut(prefix.len());
         start.copy_from_slice(prefix);
         let room = put(room, Part::AUTHORITY, authority);
@@ -357,11 +358,12 @@ impl CacheKey {
     }
 }
 
-/// Writes a part into the front of `room`, which is not larger than the array; gives the rest.
+/// Writes a part into the front of `room`, which has room for it and is not larger than the array; gives the rest.
 #[inline(always)]
 fn put<'a>(room: &'a mut [u8], tag: u8, value: &[u8]) -> &'a mut [u8] {
     let (part, rest) = room.split_at_mut(5 + value.len());
     let (head, bytes) = part.split_at_mut(5);
+    // The array has fewer than 256 bytes.
     head.copy_from_slice(&[tag, 0, 0, 0, value.len() as u8]);
     bytes.copy_from_slice(value);
     rest

@@ -45,10 +45,6 @@ impl Ledger {
         })
     }
 
-    fn release(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::AcqRel);
-    }
-
     /// How many bytes are missing for `bytes` more.
     pub(crate) fn missing(&self, bytes: u64) -> u64 {
         self.used().saturating_add(bytes).saturating_sub(self.cap)
@@ -103,7 +99,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.ledger.release(self.bytes);
+        self.ledger.used.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 
