@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
 
 mod common;
+#[path = "support/heard.rs"]
+mod heard;
 
 use common::*;
 use frontage::{
@@ -14,50 +16,15 @@ use frontage::{
     status::Detail,
 };
 use http::{HeaderName, Request, Response};
-use std::{
-    cell::RefCell,
-    io,
-    sync::{Arc, Once},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
+use tracing_subscriber::filter::LevelFilter;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-thread_local! {
-    /// The events of this thread, one a line: each test has its own.
-    static HEARD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-struct Hear;
-
-impl io::Write for Hear {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        HEARD.with_borrow_mut(|heard| heard.extend_from_slice(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Hears all threads: subscribers of single threads, set while others run, miss events now and then.
-fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::DEBUG)
-            .with_ansi(false)
-            .with_writer(|| Hear)
-            .finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
-    });
-}
-
 /// Key and status of the answers since the last call.
 fn answers() -> Vec<(Option<String>, String)> {
-    let text = String::from_utf8(HEARD.take()).unwrap();
-    text.lines()
+    heard::events()
+        .iter()
         .filter_map(|line| line.split_once(": answered "))
         .map(|(_, fields)| {
             let (before, status) = fields.split_once("status=").unwrap();
@@ -72,7 +39,7 @@ fn layer(core: &CacheCore) -> CacheLayer {
 }
 
 fn core() -> (CacheCore, ManualClock) {
-    listen();
+    heard::listen(LevelFilter::DEBUG);
     let clock = ManualClock::at(NOW);
     let core = CacheCore::builder(MemoryStore::new(8 << 20))
         .namespace("test")
