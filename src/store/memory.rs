@@ -458,7 +458,10 @@ impl Store for MemoryStore {
         if announced.is_some_and(|length| length > self.0.max_object) {
             return Err(WriteRefused::TooLarge);
         }
-        head.compact();
+        // What is going to be packed is copied then.
+        if !announced.is_some_and(packed::may_pack) {
+            head.compact();
+        }
         let slot = Slot::of(key, part);
         let size = slot.size() + head.size() + ENTRY_OVERHEAD;
         let whole = size.saturating_add(announced.unwrap_or(0));
@@ -556,7 +559,7 @@ impl MemoryStore {
     fn insert(&self, kept: Kept, chunks: Vec<Bytes>, trailers: Option<HeaderMap>) -> Object {
         let Kept {
             mut slot,
-            head,
+            mut head,
             charge,
         } = kept;
         let version = Version::random();
@@ -569,7 +572,10 @@ impl MemoryStore {
         });
         let body = match packed {
             Some(_) => as_it_came,
-            None => body(self.joined(chunks)),
+            None => {
+                head.compact();
+                body(self.joined(chunks))
+            }
         };
         let object = Object::charged(version, head, body, charge);
         let entry = packed.unwrap_or_else(|| Entry::Object(object.clone()));

@@ -90,6 +90,11 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
     rest.split_at_checked(length).unwrap_or_default()
 }
 
+/// Whether an object with a body of so many bytes may be packed.
+pub(super) fn may_pack(length: u64) -> bool {
+    length <= MAX_BODY
+}
+
 /// The bytes of an object; `None` where it is too large to be packed, or has something that isn't in them.
 pub(super) fn pack(
     name: &[u8],
@@ -104,7 +109,7 @@ pub(super) fn pack(
     let length = usize::try_from(chunks.length()).ok()?;
     let is_plain =
         !head.address.is_empty() && !head.headers.values().any(HeaderValue::is_sensitive);
-    if chunks.length() > MAX_BODY || !is_plain {
+    if !may_pack(chunks.length()) || !is_plain {
         return None;
     }
     // Nearly always it is in the name already.
