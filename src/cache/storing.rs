@@ -318,12 +318,13 @@ impl<St: Store> Storing<St> {
 
     /// A variant under this id for a response, where it varies.
     pub(super) fn variant_under(&self, id: u64, response: &HeaderMap) -> Option<Variant> {
+        let (fields, key) = self.variant_of(response)?;
         let date = match date_of(response, &header::DATE) {
             Some(date) => date.unwrap_or(0),
             // It is stored with the date of its reception, in whole seconds as every `Date`.
             None => self.shared().clock.now() / 1000 * 1000,
         };
-        self.variant_of(response).map(|(fields, key)| Variant {
+        Some(Variant {
             fields,
             key,
             id,
