@@ -21,7 +21,8 @@ usage: peers sockets [--rounds N] [--seconds S] [--connections N] [--cpu N] [--w
     --plot FILE      where the plot goes (default: target/peers.svg of this package)
   misses           likewise: reverse_proxy beside a plain proxy, each request for what nobody asked for before
   hits             in-process: time; with --instructions: instructions and allocations, by valgrind
-  load             so many requests for one object of so many bytes, or each for a new one: for a profile of a server
+  load             so many requests for one object of so many bytes, or each for a new one: for a profile of a server. Zipf for
+                   SIZE: for the 10,000 on the curve
 ";
 
 /// What the command line says.

@@ -175,10 +175,12 @@ fn load(arguments: &[String]) -> Result<(), Failure> {
     let [server, size, count] = arguments else {
         return Err("peers load [--new] ADDR SIZE COUNT".into());
     };
-    let length = size.parse()?;
     let scenarios = scenarios::Scenario::all()?;
-    let scenario = scenarios.iter().find(|scenario| scenario.length == length);
-    let scenario = scenario.ok_or("there are objects of 1024, 32768 and 1048576 bytes")?;
+    let scenario = scenarios
+        .iter()
+        .find(|scenario| scenario.name == size || scenario.length.to_string() == *size);
+    let scenario = scenario.ok_or("there are objects of 1024, 32768 and 1048576 bytes, and Zipf")?;
+    let length = scenario.length;
     let keys = scenarios::NewKeys::new(length);
     let load = Load {
         server: server.parse()?,
