@@ -20,25 +20,32 @@ use std::{
 /// A body that the cache holds, or is just fetching.
 pub struct StoredBody(Stored);
 
+// A body is moved from layer to layer with each hit: what is large and rare is boxed.
+
 enum Stored {
     Empty,
     /// No body, whatever the header fields say of one: an answer to `HEAD`, or a 304.
     Absent,
     One(Bytes),
-    Many {
-        chunks: Chunks,
-        at: usize,
-        skip: usize,
-        left: u64,
-    },
+    Many(Box<Many>),
     Fill(FillReader),
-    /// One behind the other, `left` bytes of the `length` in all still to come.
-    Joined {
-        pieces: VecDeque<StoredBody>,
-        length: u64,
-        left: u64,
-    },
+    Joined(Box<Joined>),
     Boxed(Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>),
+}
+
+/// What is left to be read of a body of several pieces, or one with trailers.
+struct Many {
+    chunks: Chunks,
+    at: usize,
+    skip: usize,
+    left: u64,
+}
+
+/// One behind the other, `left` bytes of the `length` in all still to come.
+struct Joined {
+    pieces: VecDeque<StoredBody>,
+    length: u64,
+    left: u64,
 }
 
 impl StoredBody {
@@ -62,11 +69,11 @@ impl StoredBody {
     /// The data of these bodies, one behind the other: `length` bytes in all, or it ends with an error. Trailers of theirs
     /// are left out.
     pub(crate) fn joined(pieces: VecDeque<Self>, length: u64) -> Self {
-        Self(Stored::Joined {
+        Self(Stored::Joined(Box::new(Joined {
             pieces,
             length,
             left: length,
-        })
+        })))
     }
 
     /// A body that a store reads from elsewhere than memory.
@@ -85,21 +92,9 @@ impl StoredBody {
                 self.0 = Stored::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Stored::Many {
-                chunks,
-                at,
-                skip,
-                left,
-            } => {
-                let frame = chunks.next(at, skip, left);
-                Poll::Ready(frame.map(Ok))
-            }
+            Stored::Many(many) => Poll::Ready(many.next().map(Ok)),
             Stored::Fill(reader) => reader.poll_frame(cx),
-            Stored::Joined {
-                pieces,
-                length,
-                left,
-            } => poll_joined(pieces, *length, left, cx),
+            Stored::Joined(joined) => joined.poll_frame(cx),
             Stored::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -108,9 +103,9 @@ impl StoredBody {
         match &self.0 {
             Stored::Empty | Stored::Absent => true,
             Stored::One(bytes) => bytes.is_empty(),
-            Stored::Many { chunks, left, .. } => *left == 0 && chunks.trailers.is_none(),
+            Stored::Many(many) => many.left == 0 && many.chunks.trailers.is_none(),
             Stored::Fill(reader) => reader.is_end_stream(),
-            Stored::Joined { left, .. } => *left == 0,
+            Stored::Joined(joined) => joined.left == 0,
             Stored::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -121,8 +116,9 @@ impl StoredBody {
             Stored::Absent => SizeHint::default(),
             Stored::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
             // A body with trailers is framed in chunks, or they are lost.
-            Stored::Many { chunks, .. } if chunks.trailers.is_some() => SizeHint::default(),
-            Stored::Many { left, .. } | Stored::Joined { left, .. } => SizeHint::with_exact(*left),
+            Stored::Many(many) if many.chunks.trailers.is_some() => SizeHint::default(),
+            Stored::Many(many) => SizeHint::with_exact(many.left),
+            Stored::Joined(joined) => SizeHint::with_exact(joined.left),
             Stored::Fill(reader) => reader
                 .remaining()
                 .map(SizeHint::with_exact)
@@ -137,50 +133,56 @@ impl fmt::Debug for StoredBody {
         let kind = match &self.0 {
             Stored::Empty => "empty",
             Stored::Absent => "absent",
-            Stored::One(_) | Stored::Many { .. } => "memory",
+            Stored::One(_) | Stored::Many(_) => "memory",
             Stored::Fill(_) => "fill",
-            Stored::Joined { .. } => "joined",
+            Stored::Joined(_) => "joined",
             Stored::Boxed(_) => "boxed",
         };
         f.debug_tuple("StoredBody").field(&kind).finish()
     }
 }
 
-fn poll_joined(
-    pieces: &mut VecDeque<StoredBody>,
-    length: u64,
-    left: &mut u64,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    while let Some(piece) = pieces.front_mut() {
-        let frame = match ready!(piece.poll_frame(cx)) {
-            None => {
-                pieces.pop_front();
+impl Joined {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        while let Some(piece) = self.pieces.front_mut() {
+            let frame = match ready!(piece.poll_frame(cx)) {
+                None => {
+                    self.pieces.pop_front();
+                    continue;
+                }
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    self.end();
+                    return Poll::Ready(Some(Err(error)));
+                }
+            };
+            let Ok(data) = frame.into_data() else {
                 continue;
+            };
+            let more = data.len() as u64;
+            let Some(rest) = self.left.checked_sub(more) else {
+                let got = (self.length - self.left).saturating_add(more);
+                self.end();
+                return Poll::Ready(Some(Err(BodyError::wrong_length(self.length, got))));
+            };
+            self.left = rest;
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match std::mem::take(&mut self.left) {
+            0 => Poll::Ready(None),
+            missing => {
+                let error = BodyError::wrong_length(self.length, self.length - missing);
+                Poll::Ready(Some(Err(error)))
             }
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
-                pieces.clear();
-                *left = 0;
-                return Poll::Ready(Some(Err(error)));
-            }
-        };
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        let more = data.len() as u64;
-        let Some(rest) = left.checked_sub(more) else {
-            let error = BodyError::wrong_length(length, (length - *left).saturating_add(more));
-            pieces.clear();
-            *left = 0;
-            return Poll::Ready(Some(Err(error)));
-        };
-        *left = rest;
-        return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
     }
-    match std::mem::take(left) {
-        0 => Poll::Ready(None),
-        missing => Poll::Ready(Some(Err(BodyError::wrong_length(length, length - missing)))),
+
+    fn end(&mut self) {
+        self.pieces.clear();
+        self.left = 0;
     }
 }
 
@@ -330,20 +332,22 @@ impl Chunks {
         let (at, skip) = chunks.find(range.start);
         let left = range.end - range.start.min(range.end);
         // `skip` is less than a piece, or 0.
-        StoredBody(Stored::Many {
+        StoredBody(Stored::Many(Box::new(Many {
             chunks,
             at,
             skip: usize::try_from(skip).unwrap_or(0),
             left,
-        })
+        })))
     }
+}
 
-    fn next(&mut self, at: &mut usize, skip: &mut usize, left: &mut u64) -> Option<Frame<Bytes>> {
-        while *left > 0 {
-            let piece = self.pieces().get(*at)?;
-            *at += 1;
-            let start = std::mem::take(skip).min(piece.len());
-            let end = usize::try_from(*left).map_or(piece.len(), |left| {
+impl Many {
+    fn next(&mut self) -> Option<Frame<Bytes>> {
+        while self.left > 0 {
+            let piece = self.chunks.pieces().get(self.at)?;
+            self.at += 1;
+            let start = std::mem::take(&mut self.skip).min(piece.len());
+            let end = usize::try_from(self.left).map_or(piece.len(), |left| {
                 piece.len().min(start.saturating_add(left))
             });
             if start < end {
@@ -352,11 +356,12 @@ impl Chunks {
                 } else {
                     piece.slice(start..end)
                 };
-                *left -= bytes.len() as u64;
+                self.left -= bytes.len() as u64;
                 return Some(Frame::data(bytes));
             }
         }
-        self.trailers
+        self.chunks
+            .trailers
             .take()
             .map(|trailers| Frame::trailers((*trailers).clone()))
     }
@@ -395,10 +400,16 @@ pin_project! {
     #[project = KindProjection]
     enum Kind<B> {
         Inner { #[pin] body: B, poll: PollInner<B> },
-        Teed { #[pin] body: B, poll: PollInner<B>, tee: Option<Box<dyn Tee>>, pending: Option<Bytes> },
+        Teed { #[pin] body: B, poll: PollInner<B>, teeing: Box<Teeing> },
         Stored { body: StoredBody },
         Failed { error: Option<BodyError> },
     }
+}
+
+/// The other side of a body that is teed.
+struct Teeing {
+    tee: Option<Box<dyn Tee>>,
+    pending: Option<Bytes>,
 }
 
 /// [`poll_inner`] for one type of body. Kept beside the body, so that `Body` is implemented without bounds on
@@ -427,8 +438,10 @@ where
             kind: Kind::Teed {
                 body,
                 poll: poll_inner,
-                tee: Some(tee),
-                pending: None,
+                teeing: Box::new(Teeing {
+                    tee: Some(tee),
+                    pending: None,
+                }),
             },
         }
     }
@@ -479,9 +492,9 @@ impl<B: Body> Kind<B> {
             KindProjection::Teed {
                 mut body,
                 poll,
-                tee,
-                pending,
+                teeing,
             } => {
+                let Teeing { tee, pending } = &mut **teeing;
                 let chunk = match pending.take() {
                     Some(chunk) => chunk,
                     None => match ready!(poll(body.as_mut(), cx)) {
@@ -557,9 +570,9 @@ impl<B: Body> Body for ResponseBody<B> {
         match &self.kind {
             Kind::Inner { body, .. } => body.is_end_stream(),
             // The tee must see the end.
-            Kind::Teed {
-                body, tee, pending, ..
-            } => tee.is_none() && pending.is_none() && body.is_end_stream(),
+            Kind::Teed { body, teeing, .. } => {
+                teeing.tee.is_none() && teeing.pending.is_none() && body.is_end_stream()
+            }
             Kind::Stored { body } => body.is_end_stream(),
             Kind::Failed { error } => error.is_none(),
         }
@@ -568,8 +581,8 @@ impl<B: Body> Body for ResponseBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body, .. } => body.size_hint(),
-            Kind::Teed { body, pending, .. } => {
-                if pending.is_some() {
+            Kind::Teed { body, teeing, .. } => {
+                if teeing.pending.is_some() {
                     SizeHint::default()
                 } else {
                     body.size_hint()

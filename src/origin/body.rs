@@ -17,7 +17,10 @@ use std::{
 use tokio::time::Instant;
 
 /// The body of an origin's response.
-pub struct OriginBody {
+// In a box: the body of each hit has room for it, and is moved from layer to layer.
+pub struct OriginBody(Box<Reading>);
+
+struct Reading {
     source: Source,
     /// How long it may stand still.
     timeout: Duration,
@@ -60,14 +63,16 @@ impl OriginBody {
     }
 
     fn of(source: Source, timeout: Duration, deadline: Option<Instant>) -> Self {
-        Self {
+        Self(Box::new(Reading {
             source,
             timeout,
             deadline,
             stalled: None,
-        }
+        }))
     }
+}
 
+impl Reading {
     /// Waits for the timer while the origin sends nothing.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = match &mut self.source {
@@ -87,7 +92,7 @@ impl OriginBody {
 
 impl fmt::Debug for OriginBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = match &self.source {
+        let source = match &self.0.source {
             Source::Client(_) => "client",
             Source::Service(..) => "service",
             Source::Page(_) => "page",
@@ -106,7 +111,7 @@ impl Body for OriginBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
+        let this = &mut *self.0;
         let frame = match &mut this.source {
             Source::Client(answer) => {
                 let body = Pin::new(&mut answer.body);
@@ -158,7 +163,7 @@ impl Body for OriginBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
+        match &self.0.source {
             Source::Client(answer) => answer.body.is_end_stream(),
             Source::Service(body, _) => body.is_end_stream(),
             Source::Page(page) => page.is_empty(),
@@ -168,7 +173,7 @@ impl Body for OriginBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
+        match &self.0.source {
             Source::Client(answer) => answer.body.size_hint(),
             Source::Service(body, _) => body.size_hint(),
             Source::Page(page) => SizeHint::with_exact(page.len() as u64),
