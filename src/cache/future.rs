@@ -15,10 +15,8 @@ use std::{
 pin_project! {
     /// The future of a [`Cache`](crate::Cache).
     ///
-    /// A hit is ready when it is made, without a box. A request that passes through drives the inner service in place; only
-    /// one that must be fetched is boxed.
+    /// A hit is ready when it is made, without a box. Everything else is boxed: a future is moved as a whole, for a hit too.
     pub struct CacheFuture<F, B, E> {
-        #[pin]
         state: State<F, B, E>,
     }
 }
@@ -28,24 +26,28 @@ type Finish<B> = fn(Passing, Response<B>) -> Response<ResponseBody<B>>;
 
 type Fetching<B, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>, E>> + Send>>;
 
+enum State<F, B, E> {
+    /// Answered from the store.
+    Hit(Option<Response<ResponseBody<B>>>),
+    /// On its way through the inner service, untouched.
+    Pass(Pin<Box<Pass<F, B>>>),
+    /// To be fetched: alone, or together with others.
+    Fetch(Fetching<B, E>),
+}
+
 pin_project! {
-    #[project = StateProjection]
-    enum State<F, B, E> {
-        /// Answered from the store.
-        Hit { response: Option<Response<ResponseBody<B>>> },
-        /// On its way through the inner service, untouched.
-        Pass { #[pin] inner: F, passing: Option<Passing>, finish: Finish<B> },
-        /// To be fetched: alone, or together with others.
-        Fetch { fetching: Fetching<B, E> },
+    struct Pass<F, B> {
+        #[pin]
+        inner: F,
+        passing: Option<Passing>,
+        finish: Finish<B>,
     }
 }
 
 impl<F, B, E> CacheFuture<F, B, E> {
     pub(super) fn hit(response: Response<ResponseBody<B>>) -> Self {
         Self {
-            state: State::Hit {
-                response: Some(response),
-            },
+            state: State::Hit(Some(response)),
         }
     }
 
@@ -55,17 +57,17 @@ impl<F, B, E> CacheFuture<F, B, E> {
         B::Error: Into<BoxError>,
     {
         Self {
-            state: State::Pass {
+            state: State::Pass(Box::pin(Pass {
                 inner,
                 passing: Some(passing),
                 finish: Passing::finish,
-            },
+            })),
         }
     }
 
     pub(super) fn fetch(fetching: Fetching<B, E>) -> Self {
         Self {
-            state: State::Fetch { fetching },
+            state: State::Fetch(fetching),
         }
     }
 }
@@ -77,24 +79,21 @@ where
     type Output = Result<Response<ResponseBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProjection::Hit { response } => match response.take() {
+        match self.project().state {
+            State::Hit(response) => match response.take() {
                 Some(response) => Poll::Ready(Ok(response)),
                 // Polled after it was ready.
                 None => Poll::Pending,
             },
-            StateProjection::Pass {
-                inner,
-                passing,
-                finish,
-            } => {
-                let response = ready!(inner.poll(cx))?;
-                match passing.take() {
-                    Some(passing) => Poll::Ready(Ok(finish(passing, response))),
+            State::Pass(pass) => {
+                let pass = pass.as_mut().project();
+                let response = ready!(pass.inner.poll(cx))?;
+                match pass.passing.take() {
+                    Some(passing) => Poll::Ready(Ok((pass.finish)(passing, response))),
                     None => Poll::Pending,
                 }
             }
-            StateProjection::Fetch { fetching } => fetching.as_mut().poll(cx),
+            State::Fetch(fetching) => fetching.as_mut().poll(cx),
         }
     }
 }
@@ -102,9 +101,9 @@ where
 impl<F, B, E> fmt::Debug for CacheFuture<F, B, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Hit { .. } => "hit",
-            State::Pass { .. } => "pass",
-            State::Fetch { .. } => "fetch",
+            State::Hit(_) => "hit",
+            State::Pass(_) => "pass",
+            State::Fetch(_) => "fetch",
         };
         f.debug_tuple("CacheFuture").field(&state).finish()
     }
