@@ -9,15 +9,16 @@ mod raw;
 mod support;
 
 use frontage::{
-    Cache, CacheLayer, CachePolicy, MemoryStore,
-    cdn_loop::{CdnLoop, CdnLoopLayer},
+    CacheLayer, CachePolicy, MemoryStore, OptionalBody, ResponseBody, cdn_loop::CdnLoopLayer,
     origin::Origin as HttpOrigin,
 };
-use http::Request;
+use http::{Request, Response};
 use http_body_util::BodyExt;
 use raw::{OK, serve};
 use support::*;
-use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
+use tower::{
+    Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn, util::BoxCloneService,
+};
 
 fn layer() -> CdnLoopLayer {
     CdnLoopLayer::new("edge").unwrap()
@@ -192,6 +193,33 @@ async fn a_request_that_comes_back_ends_while_its_first_passage_is_under_way() {
     assert_eq!(within(first).await.unwrap().unwrap().status(), 200);
 }
 
+#[tokio::test]
+async fn around_a_cache_it_is_to_both_sides_as_above_it() {
+    for policy in [CachePolicy::default(), CachePolicy::caching_optimized()] {
+        let (origin, mut calls) = origin();
+        let edge = edge_with(policy, origin, true);
+        let mut request = with_loop("other");
+        let named = "CDN-Loop, close".parse().unwrap();
+        request.headers_mut().insert("connection", named);
+        let first = tokio::spawn(edge.clone().oneshot(request));
+        let call = calls.next().await;
+        let lines: Vec<_> = call.request.headers().get_all("cdn-loop").iter().collect();
+        let [other, own] = lines[..] else {
+            panic!("{lines:?}");
+        };
+        assert_eq!(other, "other");
+        for line in [own.to_str().unwrap(), &"x".repeat(4_097)] {
+            let response = within(edge.clone().oneshot(with_loop(line))).await.unwrap();
+            assert_eq!(response.status(), 508);
+        }
+        call.answer(fresh(full("answer")));
+        assert_eq!(within(first).await.unwrap().unwrap().status(), 200);
+        let response = within(edge.oneshot(get("http://h/a"))).await.unwrap();
+        assert!(is_hit(&response));
+        calls.none().await;
+    }
+}
+
 /// Passes on to `next` what comes out of one of a ring, from this call on; each passage counts.
 async fn pass_on(first: Call, mut calls: Calls, next: Edge, passages: Counter) {
     let mut call = first;
@@ -206,22 +234,33 @@ async fn pass_on(first: Call, mut calls: Calls, next: Edge, passages: Counter) {
     }
 }
 
-type Edge = CdnLoop<Cache<Origin>>;
+type Answer = Response<OptionalBody<ResponseBody<Body>>>;
+type Edge = BoxCloneService<Request<NoBody>, Answer, Broken>;
+
+/// The whole layer above the cache, or half of it below.
+fn edge_with(policy: CachePolicy, origin: Origin, is_around: bool) -> Edge {
+    let cache = CacheLayer::new(MemoryStore::new(1 << 20)).policy(policy);
+    match is_around {
+        true => BoxCloneService::new(layer().around(&cache, origin)),
+        false => BoxCloneService::new(layer().layer(cache.layer(origin))),
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_ring_with_viewers_all_around_ends_at_once() {
     const VIEWERS: usize = 20;
-    for policy in [
-        CachePolicy::default(),
-        CachePolicy::rfc9111(),
-        CachePolicy::caching_optimized(),
+    for (policy, is_around) in [
+        (CachePolicy::default(), false),
+        (CachePolicy::default(), true),
+        (CachePolicy::rfc9111(), false),
+        (CachePolicy::caching_optimized(), false),
+        (CachePolicy::caching_optimized(), true),
     ] {
         for nodes in 2..=4 {
             let (ring, mut calls): (Vec<Edge>, Vec<Calls>) = (0..nodes)
                 .map(|_| {
                     let (origin, calls) = origin();
-                    let cache = CacheLayer::new(MemoryStore::new(1 << 20)).policy(policy.clone());
-                    (layer().layer(cache.layer(origin)), calls)
+                    (edge_with(policy.clone(), origin, is_around), calls)
                 })
                 .unzip();
             let asking: Vec<_> = (0..VIEWERS * nodes)

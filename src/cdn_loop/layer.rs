@@ -1,6 +1,6 @@
 //! The layer: who we are.
 
-use super::CdnLoop;
+use super::{CdnLoop, CdnLoopMember};
 use crate::{error::ConfigError, headers::CdnInfo, store::Version};
 use std::sync::Arc;
 use tower_layer::Layer;
@@ -73,6 +73,25 @@ impl CdnLoopLayer {
     pub fn max_length(mut self, bytes: usize) -> Self {
         self.max_length = bytes;
         self
+    }
+
+    /// The layer around a cache over `inner`, for both the same as above the cache: but the member is appended below it, so that
+    /// hits don't pay for what no origin sees.
+    ///
+    /// ```
+    /// use frontage::{CacheLayer, MemoryStore, cdn_loop::CdnLoopLayer};
+    ///
+    /// # fn edge<S>(origin: S) -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = CacheLayer::new(MemoryStore::new(1 << 20));
+    /// let edge = CdnLoopLayer::new("edge.example.com")?.around(&cache, origin);
+    /// # Ok(()) }
+    /// ```
+    pub fn around<L, S>(&self, cache: &L, inner: S) -> CdnLoop<L::Service>
+    where
+        L: Layer<CdnLoopMember<S>>,
+    {
+        let inner = CdnLoopMember::new(inner, self.info.clone());
+        CdnLoop::above(cache.layer(inner), self.info.clone(), self.max_length)
     }
 }
 

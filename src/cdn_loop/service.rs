@@ -1,6 +1,6 @@
 //! The service: has the request been here?
 
-use super::CdnLoopFuture;
+use super::{CdnLoopFuture, member::append};
 use crate::{
     headers::{CDN_LOOP, CdnInfo, length_of_cdn_loop},
     optional_body::OptionalBody,
@@ -18,6 +18,8 @@ pub struct CdnLoop<S> {
     inner: S,
     info: Arc<CdnInfo>,
     max_length: usize,
+    /// Or one below does.
+    appends: bool,
 }
 
 impl<S> CdnLoop<S> {
@@ -26,6 +28,15 @@ impl<S> CdnLoop<S> {
             inner,
             info,
             max_length,
+            appends: true,
+        }
+    }
+
+    /// Above a [`CdnLoopMember`](super::CdnLoopMember).
+    pub(super) fn above(inner: S, info: Arc<CdnInfo>, max_length: usize) -> Self {
+        Self {
+            appends: false,
+            ..Self::new(inner, info, max_length)
         }
     }
 
@@ -77,9 +88,9 @@ where
         if request.headers().contains_key(CDN_LOOP) && self.is_refused(&request) {
             return CdnLoopFuture::refused();
         }
-        request
-            .headers_mut()
-            .append(CDN_LOOP, self.info.member().clone());
+        if self.appends {
+            append(&self.info, &mut request);
+        }
         CdnLoopFuture::passing(self.inner.call(request))
     }
 }
