@@ -1,15 +1,14 @@
 //! How a connection's requests are answered: by the cache, but for those that nobody may answer.
 
 use crate::viewer;
-use bytes::Bytes;
+use frontage::OptionalBody;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
-use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use std::{
     cell::RefCell,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tower::Service;
 
@@ -30,9 +29,9 @@ impl<S> Answering<S> {
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Answering<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>>,
+    S: Service<Request<Incoming>, Response = Response<OptionalBody<B>>>,
 {
-    type Response = Response<Either<B, Empty<Bytes>>>;
+    type Response = S::Response;
     type Error = S::Error;
     type Future = Answer<S::Future>;
 
@@ -59,22 +58,21 @@ pin_project! {
 
 impl<F, B, E> Future for Answer<F>
 where
-    F: Future<Output = Result<Response<B>, E>>,
+    F: Future<Output = Result<Response<OptionalBody<B>>, E>>,
 {
-    type Output = Result<Response<Either<B, Empty<Bytes>>>, E>;
+    type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match self.project() {
-            AnswerProjection::Cached { cached } => ready!(cached.poll(cx))?.map(Either::Left),
-            AnswerProjection::Refused { version } => refusal(*version).map(Either::Right),
-        };
-        Poll::Ready(Ok(response))
+        match self.project() {
+            AnswerProjection::Cached { cached } => cached.poll(cx),
+            AnswerProjection::Refused { version } => Poll::Ready(Ok(refusal(*version))),
+        }
     }
 }
 
 /// The end of the connection, too: who knows what would follow.
-fn refusal(version: Version) -> Response<Empty<Bytes>> {
-    let mut response = Response::new(Empty::new());
+fn refusal<B>(version: Version) -> Response<OptionalBody<B>> {
+    let mut response = Response::new(OptionalBody::empty());
     *response.status_mut() = StatusCode::BAD_REQUEST;
     if version < Version::HTTP_2 {
         let close = HeaderValue::from_static("close");

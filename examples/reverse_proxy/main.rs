@@ -35,7 +35,6 @@ use arguments::Arguments;
 use frontage::cdn_loop::CdnLoopLayer;
 use std::{error::Error, process::ExitCode};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
-use tower::Layer;
 use tracing_subscriber::EnvFilter;
 use viewer::FromViewer;
 
@@ -73,11 +72,11 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("--listen {}: {error}", arguments.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    // Outermost, or a request that comes back would wait for itself in the cache.
+    // Above the cache, too, or a request that comes back would wait for itself in there.
     let cdn_loop = CdnLoopLayer::new("frontage")?;
     let cache_for = |address| {
         let origins = FromViewer::new(arguments.origins.clone(), address);
-        cdn_loop.layer(arguments.cache.layer(origins))
+        cdn_loop.around(&arguments.cache, origins)
     };
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let stop = async move {

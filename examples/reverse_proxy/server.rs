@@ -2,6 +2,7 @@
 
 use crate::answer::Answering;
 use bytes::Bytes;
+use frontage::OptionalBody;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -24,7 +25,7 @@ pub(crate) async fn serve<S, B>(
     cache_for: impl Fn(SocketAddr) -> S,
     stop: impl Future<Output = ()>,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<OptionalBody<B>>> + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError> + Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,

@@ -68,11 +68,18 @@ fn is_host(value: &HeaderValue) -> bool {
 
 /// A name without a port, which most are: seen without parsing it.
 fn is_plain(host: &[u8]) -> bool {
-    !host.is_empty() && host.iter().copied().all(is_of_name)
-}
-
-fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
+    /// Asked of each byte of each request's host.
+    const IS_OF_NAME: [bool; 256] = {
+        let mut is_of_name = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            is_of_name[byte] =
+                matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_');
+            byte += 1;
+        }
+        is_of_name
+    };
+    !host.is_empty() && host.iter().all(|byte| IS_OF_NAME[usize::from(*byte)])
 }
 
 /// A name or an address, perhaps with a port. RFC 3986 allows more, such as a comma and who the user is.
