@@ -81,6 +81,7 @@ impl StoredBody {
         Self(Stored::Boxed(Box::pin(body)))
     }
 
+    #[inline]
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -99,6 +100,7 @@ impl StoredBody {
         }
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Stored::Empty | Stored::Absent => true,
@@ -110,6 +112,7 @@ impl StoredBody {
         }
     }
 
+    #[inline]
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Stored::Empty => SizeHint::with_exact(0),
@@ -462,6 +465,8 @@ impl<B> ResponseBody<B> {
     }
 }
 
+const _: () = assert!(size_of::<ResponseBody<Box<()>>>() <= 64);
+
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::empty()
@@ -547,6 +552,7 @@ impl<B: Body> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = BodyError;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -566,6 +572,7 @@ impl<B: Body> Body for ResponseBody<B> {
         }
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body, .. } => body.is_end_stream(),
@@ -578,6 +585,7 @@ impl<B: Body> Body for ResponseBody<B> {
         }
     }
 
+    #[inline]
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body, .. } => body.size_hint(),

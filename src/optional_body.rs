@@ -26,6 +26,7 @@ pin_project! {
 
 impl<B> OptionalBody<B> {
     /// This body.
+    #[inline]
     pub fn new(body: B) -> Self {
         Self { inner: Some(body) }
     }
@@ -46,6 +47,7 @@ impl<B: Body> Body for OptionalBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -56,10 +58,12 @@ impl<B: Body> Body for OptionalBody<B> {
         }
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
+    #[inline]
     fn size_hint(&self) -> SizeHint {
         self.inner
             .as_ref()

@@ -45,6 +45,7 @@ pin_project! {
 }
 
 impl<F, B, E> CacheFuture<F, B, E> {
+    #[inline]
     pub(super) fn hit(response: Response<ResponseBody<B>>) -> Self {
         Self {
             state: State::Hit(Some(response)),
@@ -78,6 +79,7 @@ where
 {
     type Output = Result<Response<ResponseBody<B>>, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state {
             State::Hit(response) => match response.take() {

@@ -20,6 +20,7 @@ pin_project! {
 }
 
 impl<F> CdnLoopFuture<F> {
+    #[inline]
     pub(super) fn passing(inner: F) -> Self {
         Self { inner: Some(inner) }
     }
@@ -35,6 +36,7 @@ where
 {
     type Output = Result<Response<OptionalBody<B>>, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().inner.as_pin_mut() {
             Some(inner) => Poll::Ready(Ok(ready!(inner.poll(cx))?.map(OptionalBody::new))),

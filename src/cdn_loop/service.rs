@@ -83,6 +83,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         // Most come straight from a viewer, and have no such field.
         if request.headers().contains_key(CDN_LOOP) && self.is_refused(&request) {
