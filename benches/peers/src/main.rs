@@ -190,7 +190,8 @@ fn load(arguments: &[String]) -> Result<(), Failure> {
     let scenario = scenarios
         .iter()
         .find(|scenario| scenario.name == size || scenario.length.to_string() == *size);
-    let scenario = scenario.ok_or("there are objects of 1024, 32768 and 1048576 bytes, and Zipf")?;
+    let scenario =
+        scenario.ok_or("there are objects of 1024, 32768 and 1048576 bytes, and Zipf")?;
     let length = scenario.length;
     let keys = scenarios::NewKeys::new(length);
     let load = Load {
