@@ -15,6 +15,10 @@ use std::{future::poll_fn, pin::Pin, task::Poll};
 const MAX_RELIEFS: usize = 4;
 
 /// What a wait came to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once where it is made"
+)]
 pub(super) enum Waited {
     /// The flight ended so; `None`: its leader is gone.
     Told(Option<Outcome>),
