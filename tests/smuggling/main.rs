@@ -15,7 +15,7 @@ mod strict;
 mod viewer;
 
 use cases::{Case, Then};
-use frontage::{CacheLayer, MemoryStore, origin::Origin};
+use frontage::{CacheLayer, MemoryStore, cdn_loop::CdnLoopLayer, origin::Origin};
 use origin::{Event, Seen};
 use std::{future::Future, net::SocketAddr, time::Duration};
 use strict::{Problem, Reader};
@@ -23,7 +23,6 @@ use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
 };
-use tower::Layer;
 use viewer::FromViewer;
 
 /// Long enough on any machine: what takes longer hangs.
@@ -51,7 +50,9 @@ impl Stack {
             .build()
             .unwrap();
         let cache = CacheLayer::new(MemoryStore::new(16 << 20));
-        let cache_for = move |viewer| cache.layer(FromViewer::new(service.clone(), viewer));
+        let cdn_loop = CdnLoopLayer::new("frontage").unwrap();
+        let cache_for =
+            move |viewer| cdn_loop.around(&cache, FromViewer::new(service.clone(), viewer));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(server::serve(listener, cache_for, std::future::pending()));
