@@ -57,8 +57,8 @@ pub(super) fn write<B>(
         if let (Some((first, age_place)), Some((second, status_place)), Some((third, x_cache_place))) =
             (places.next(), places.next(), places.next())
             && *first == header::AGE
+            && *second == CACHE_STATUS
             // As strings, which are compared without a call.
-            && second.as_str() == "cache-status"
             && third.as_str() == "x-cache"
             && write_of_hit(&settings.product, age, status, age_place, status_place)
         {

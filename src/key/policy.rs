@@ -306,15 +306,18 @@ impl KeyPolicy {
         parts: &Parts,
         host: Option<&HeaderValue>,
     ) -> CacheKey {
+        // Written in place: it is too large to be handed on.
+        let mut key = CacheKey::empty();
         match &self.uri_from {
-            Some(uri_from) => self.key_of(namespace, parts, &uri_from(parts), host),
-            None => self.key_of(
-                namespace,
-                parts,
-                original_uri::as_sent(&parts.uri, &parts.extensions),
-                host,
-            ),
+            Some(uri_from) => self.write(&mut key, namespace, parts, &uri_from(parts), host),
+            None => {
+                // A `Cow` would have to be dropped on each hit.
+                let uri = original_uri::as_sent(&parts.uri, &parts.extensions);
+                self.write(&mut key, namespace, parts, uri, host);
+            }
         }
+        key.finish();
+        key
     }
 
     /// Whether nothing but the authority, the path and the whole query counts.
@@ -325,16 +328,15 @@ impl KeyPolicy {
             && !(self.accept_encoding.gzip || self.accept_encoding.brotli)
     }
 
-    // A `Cow` would have to be dropped on each hit.
-    #[inline(always)]
-    fn key_of(
+    #[inline]
+    fn write(
         &self,
+        key: &mut CacheKey,
         namespace: &Namespace,
         parts: &Parts,
         uri: &Uri,
         host: Option<&HeaderValue>,
-    ) -> CacheKey {
-        let mut key = CacheKey::empty();
+    ) {
         let is_get = parts.method == Method::GET || parts.method == Method::HEAD;
         let authority = match self.authority {
             true => normalize::simple_authority(uri, host),
@@ -343,11 +345,23 @@ impl KeyPolicy {
         if let (true, Some(authority), true) = (is_get, authority, self.is_plain()) {
             let (path, query) = (uri.path().as_bytes(), uri.query().map(str::as_bytes));
             if key.plain(&namespace.get, authority, path, query) {
-                key.finish();
-                return key;
+                return;
             }
         }
-        if is_get {
+        self.write_parts(key, namespace, parts, uri, authority);
+    }
+
+    /// Of any method and policy, with the authority if that is known to be in canonical form.
+    #[inline(never)]
+    fn write_parts(
+        &self,
+        key: &mut CacheKey,
+        namespace: &Namespace,
+        parts: &Parts,
+        uri: &Uri,
+        authority: Option<&[u8]>,
+    ) {
+        if parts.method == Method::GET || parts.method == Method::HEAD {
             key.bytes(&namespace.get);
         } else {
             key.part(Part::NAMESPACE, namespace.as_bytes());
@@ -362,9 +376,9 @@ impl KeyPolicy {
             }
         }
         key.part(Part::PATH, uri.path().as_bytes());
-        self.write_query(&mut key, uri.query());
+        self.write_query(key, uri.query());
         for name in &self.headers {
-            write_header(&mut key, name, &parts.headers);
+            write_header(key, name, &parts.headers);
         }
         if self.cookies != Cookies::None {
             for (name, value) in self.cookies.kept(&parts.headers) {
@@ -381,8 +395,6 @@ impl KeyPolicy {
                 key.part(Part::ACCEPT_ENCODING, codings.as_bytes());
             }
         }
-        key.finish();
-        key
     }
 
     /// The address by which what a request names is invalidated: authority, path and query, as far as they count, and in the

@@ -410,8 +410,8 @@ impl Store for MemoryStore {
     }
 
     fn get(&self, key: &CacheKey, part: Part) -> Self::Get {
-        let wanted = Wanted { key, part };
-        let hash = wanted.hash64();
+        let wanted = Wanted::new(key, part);
+        let hash = wanted.hash;
         let found = match self.0.shard(hash).table.get(&wanted) {
             Some(Entry::Object(object)) => {
                 if let Some(unpacked) = object.kept_unpacked() {
@@ -435,8 +435,8 @@ impl Store for MemoryStore {
     }
 
     fn peek(&self, key: &CacheKey, part: Part) -> Self::Get {
-        let wanted = Wanted { key, part };
-        let found = self.0.shard(wanted.hash64()).table.peek(&wanted);
+        let wanted = Wanted::new(key, part);
+        let found = self.0.shard(wanted.hash).table.peek(&wanted);
         ready(Ok(match found {
             Some(Entry::Object(object)) => Some(Record::Object(object)),
             Some(Entry::Packed(packed)) => packed.unpack().map(|(version, head, body)| {
@@ -759,7 +759,7 @@ enum Name {
 impl Slot {
     fn of(key: &CacheKey, part: Part) -> Self {
         Self {
-            hash: Wanted { key, part }.hash64(),
+            hash: spread(key.hash64(), part),
             name: Name::Own(name_of(key, part)),
         }
     }
@@ -807,25 +807,31 @@ impl Hash for Slot {
 
 /// A key to look up, borrowed.
 struct Wanted<'a> {
+    hash: u64,
     key: &'a CacheKey,
     part: Part,
 }
 
-impl Wanted<'_> {
-    fn hash64(&self) -> u64 {
-        spread(self.key.hash64(), self.part)
+impl<'a> Wanted<'a> {
+    #[inline]
+    fn new(key: &'a CacheKey, part: Part) -> Self {
+        Self {
+            hash: spread(key.hash64(), part),
+            key,
+            part,
+        }
     }
 }
 
 impl Hash for Wanted<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash64());
+        state.write_u64(self.hash);
     }
 }
 
 impl Equivalent<Slot> for Wanted<'_> {
     fn equivalent(&self, slot: &Slot) -> bool {
-        slot.hash == self.hash64() && is_name_of(slot.name(), self.key, self.part)
+        slot.hash == self.hash && is_name_of(slot.name(), self.key, self.part)
     }
 }
 

@@ -363,7 +363,16 @@ impl<'a> Reader<'a> {
 }
 
 /// A number off the front, in no more bytes than it needs.
+#[inline]
 pub(super) fn read_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    match bytes {
+        // Nearly all are small.
+        [small @ ..0x80, rest @ ..] => Some((u64::from(*small), rest)),
+        _ => read_long_number(bytes),
+    }
+}
+
+fn read_long_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (mut number, mut rest) = (0_u64, bytes);
     for shift in (0..u64::BITS).step_by(7) {
         let (&byte, behind) = rest.split_first()?;
