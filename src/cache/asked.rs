@@ -65,14 +65,14 @@ impl<St: Store> Asked<St> {
             method: &self.parts.method,
             headers: &self.parts.headers,
         };
-        let looked = poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, wanted)).await;
-        let variant = looked.variant();
+        poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, wanted)).await;
+        let variant = look_up.variant();
         let now = core.clock.now();
-        let verdict = looked
+        let verdict = look_up
             .object
             .as_ref()
-            .map(|(object, _)| judge(core, &self.settings, &self.facts, object, now));
-        (looked.judged(verdict), variant)
+            .map(|object| judge(core, &self.settings, &self.facts, object, now));
+        (look_up.judged(verdict), variant)
     }
 
     /// Whether the origin failed a moment ago, so that it isn't asked where something stale will do.

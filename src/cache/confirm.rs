@@ -134,9 +134,10 @@ pub(super) async fn described<St: Store>(storing: &Storing<St>, fields: &HeaderM
         method: &Method::HEAD,
         headers: storing.request(),
     };
-    let looked = poll_fn(|cx| look_up.poll(cx, &shared.store, key, wanted)).await;
+    poll_fn(|cx| look_up.poll(cx, &shared.store, key, wanted)).await;
     // What is there in parts isn't one record that a head belongs to.
-    let Some((object, part)) = looked.object.filter(|_| !looked.is_partial) else {
+    let part = look_up.part;
+    let Some(object) = look_up.object.filter(|_| !look_up.is_partial) else {
         return;
     };
     let old = object.head();

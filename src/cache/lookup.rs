@@ -49,14 +49,20 @@ impl Wanted<'_> {
     }
 }
 
-/// A look-up under way: the index, then perhaps a variant, then perhaps the parts of a response.
+/// A look-up: of the index, then perhaps of a variant, then perhaps of the parts of a response. What it found stays in it.
 pub(super) struct LookUp<St: Store> {
     get: St::Get,
-    part: Part,
-    /// The variant that is looked for; `None` while it is the index.
-    variant: Option<OwnVariant>,
     counted: bool,
+    /// What is looked for, and then which part the object is.
+    pub(super) part: Part,
+    /// Among variants, the request's own, stored or not; `None` while it is the index that is looked for.
+    variant: Option<OwnVariant>,
     gathering: Option<Box<Gathering>>,
+    pub(super) object: Option<Object>,
+    /// The object has parts of its body only.
+    pub(super) is_partial: bool,
+    /// Why the request is forwarded if there is no object.
+    forward: Forward,
 }
 
 /// The variant that a request selects.
@@ -83,52 +89,34 @@ struct Gathering {
     /// Still to be looked up, the next last.
     missing: Vec<Extent>,
     there: Vec<(Range<u64>, BodySource)>,
-    variant: Option<OwnVariant>,
-}
-
-/// What a look-up found.
-pub(super) struct Looked {
-    pub(super) object: Option<(Object, Part)>,
-    /// The object has parts of its body only.
-    pub(super) is_partial: bool,
-    /// Among variants, the request's own, stored or not.
-    variant: Option<OwnVariant>,
-    /// Why the request is forwarded if there is no object.
-    forward: Forward,
-}
-
-impl Looked {
-    const NOTHING: Self = Self {
-        object: None,
-        is_partial: false,
-        variant: None,
-        forward: Forward::UriMiss,
-    };
 }
 
 impl<St: Store> LookUp<St> {
     /// A viewer's look-up.
     pub(super) fn start(store: &St, key: &CacheKey) -> Self {
-        Self {
-            get: store.get(key, Part::Index),
-            part: Part::Index,
-            variant: None,
-            counted: true,
-            gathering: None,
-        }
+        Self::begun(store.get(key, Part::Index), true)
     }
 
     /// Another look for the same request.
     pub(super) fn again(store: &St, key: &CacheKey) -> Self {
+        Self::begun(store.peek(key, Part::Index), false)
+    }
+
+    #[inline]
+    fn begun(get: St::Get, counted: bool) -> Self {
         Self {
-            get: store.peek(key, Part::Index),
+            get,
+            counted,
             part: Part::Index,
             variant: None,
-            counted: false,
             gathering: None,
+            object: None,
+            is_partial: false,
+            forward: Forward::UriMiss,
         }
     }
 
+    /// Ready once all that there is has been found.
     #[inline]
     pub(super) fn poll(
         &mut self,
@@ -136,7 +124,7 @@ impl<St: Store> LookUp<St> {
         store: &St,
         key: &CacheKey,
         wanted: Wanted<'_>,
-    ) -> Poll<Looked> {
+    ) -> Poll<()> {
         loop {
             let record = match ready!(Pin::new(&mut self.get).poll(cx)) {
                 Ok(record) => record,
@@ -145,60 +133,68 @@ impl<St: Store> LookUp<St> {
                     None
                 }
             };
-            return Poll::Ready(match (record, self.variant.take()) {
-                (record, _) if self.gathering.is_some() => {
-                    match self.gathered(store, key, wanted, record) {
-                        Some(looked) => looked,
-                        None => continue,
-                    }
+            let is_done = match record {
+                record if self.gathering.is_some() => self.gathered(store, key, wanted, record),
+                Some(Record::Object(object)) => {
+                    self.object = Some(object);
+                    true
                 }
-                (Some(Record::Object(object)), variant) => Looked {
-                    object: Some((object, self.part)),
-                    variant,
-                    ..Looked::NOTHING
-                },
-                (Some(Record::Partial(partial)), variant) => {
-                    match self.gather(store, key, wanted, partial, variant) {
-                        Some(looked) => looked,
-                        None => continue,
-                    }
+                Some(Record::Variants(variants)) if self.variant.is_none() => {
+                    self.select(store, key, wanted, variants)
                 }
-                (None, None) | (Some(Record::Variants(_)), Some(_)) => Looked::NOTHING,
-                (None, variant) => Looked {
-                    variant,
-                    forward: Forward::VaryMiss,
-                    ..Looked::NOTHING
-                },
-                (Some(Record::Variants(variants)), None) => {
-                    match variants.select_at(wanted.headers, wanted.order()) {
-                        Some((at, selected)) => {
-                            self.part = Part::Variant(selected.id);
-                            self.variant = Some(OwnVariant::Listed(variants, at));
-                            self.get = if self.counted {
-                                store.get(key, self.part)
-                            } else {
-                                store.peek(key, self.part)
-                            };
-                            continue;
-                        }
-                        None => Looked {
-                            variant: variants.list.first().map(|newest| {
-                                OwnVariant::Unlisted(VariantKey::of(
-                                    &newest.fields,
-                                    wanted.headers,
-                                    wanted.order(),
-                                ))
-                            }),
-                            forward: Forward::VaryMiss,
-                            ..Looked::NOTHING
-                        },
-                    }
+                Some(Record::Partial(partial)) => self.gather(store, key, wanted, partial),
+                Some(Record::Variants(_)) => {
+                    self.variant = None;
+                    true
                 }
-            });
+                None => {
+                    if self.variant.is_some() {
+                        self.forward = Forward::VaryMiss;
+                    }
+                    true
+                }
+            };
+            if is_done {
+                return Poll::Ready(());
+            }
         }
     }
 
-    /// Begins to gather what a partial response has of what is wanted. `None`: there is more to look up.
+    /// Begins to look for the variant that the request selects. Whether there is nothing more to look up.
+    #[inline]
+    fn select(
+        &mut self,
+        store: &St,
+        key: &CacheKey,
+        wanted: Wanted<'_>,
+        variants: Arc<Variants>,
+    ) -> bool {
+        match variants.select_at(wanted.headers, wanted.order()) {
+            Some((at, selected)) => {
+                self.part = Part::Variant(selected.id);
+                self.variant = Some(OwnVariant::Listed(variants, at));
+                self.get = if self.counted {
+                    store.get(key, self.part)
+                } else {
+                    store.peek(key, self.part)
+                };
+                false
+            }
+            None => {
+                self.variant = variants.list.first().map(|newest| {
+                    OwnVariant::Unlisted(VariantKey::of(
+                        &newest.fields,
+                        wanted.headers,
+                        wanted.order(),
+                    ))
+                });
+                self.forward = Forward::VaryMiss;
+                true
+            }
+        }
+    }
+
+    /// Begins to gather what a partial response has of what is wanted. Whether there is nothing more to look up.
     #[inline(never)]
     fn gather(
         &mut self,
@@ -206,20 +202,15 @@ impl<St: Store> LookUp<St> {
         key: &CacheKey,
         wanted: Wanted<'_>,
         partial: Arc<Partial>,
-        variant: Option<OwnVariant>,
-    ) -> Option<Looked> {
+    ) -> bool {
         let Some(missing) = wanted.extents(&partial) else {
-            return Some(Looked {
-                variant,
-                forward: Forward::Partial,
-                ..Looked::NOTHING
-            });
+            self.forward = Forward::Partial;
+            return true;
         };
         let gathering = Box::new(Gathering {
             partial,
             missing,
             there: Vec::new(),
-            variant,
         });
         self.look_up_next(store, key, gathering)
     }
@@ -232,8 +223,10 @@ impl<St: Store> LookUp<St> {
         key: &CacheKey,
         wanted: Wanted<'_>,
         record: Option<Record>,
-    ) -> Option<Looked> {
-        let mut gathering = self.gathering.take()?;
+    ) -> bool {
+        let Some(mut gathering) = self.gathering.take() else {
+            return true;
+        };
         match (record, gathering.missing.pop()) {
             (Some(Record::Object(object)), Some(extent))
                 if object.body().length() == extent.bytes.end - extent.bytes.start =>
@@ -247,32 +240,49 @@ impl<St: Store> LookUp<St> {
                 partial
                     .extents
                     .retain(|other| Some(other) != extent.as_ref());
-                self.gather(store, key, wanted, Arc::new(partial), gathering.variant)
+                self.gather(store, key, wanted, Arc::new(partial))
             }
         }
     }
 
-    fn look_up_next(
-        &mut self,
-        store: &St,
-        key: &CacheKey,
-        gathering: Box<Gathering>,
-    ) -> Option<Looked> {
+    fn look_up_next(&mut self, store: &St, key: &CacheKey, gathering: Box<Gathering>) -> bool {
         match gathering.missing.last() {
             Some(extent) => {
                 self.get = store.get(key, Part::Extent(extent.id));
                 self.gathering = Some(gathering);
-                None
+                false
             }
             None => {
-                let object = gathering.partial.assemble(gathering.there);
-                Some(Looked {
-                    object: Some((object, self.part)),
-                    is_partial: true,
-                    variant: gathering.variant,
-                    ..Looked::NOTHING
-                })
+                self.object = Some(gathering.partial.assemble(gathering.there));
+                self.is_partial = true;
+                true
             }
+        }
+    }
+
+    /// The key of the request's own variant.
+    pub(super) fn variant(&self) -> Option<VariantKey> {
+        self.variant.as_ref().and_then(OwnVariant::key)
+    }
+
+    /// What there is for a request, by the verdict on the object, if there is one.
+    pub(super) fn judged(self, verdict: Option<Verdict>) -> Found {
+        let part = self.part;
+        match (self.object, verdict) {
+            (Some(object), Some(Verdict::Fresh | Verdict::Stale)) => Found::Usable(object),
+            // A 304 would confirm a whole.
+            (Some(_), Some(Verdict::StaleWhileRevalidate)) if self.is_partial => {
+                Found::Nothing(Forward::Stale)
+            }
+            (Some(_), Some(Verdict::Revalidate(forward))) if self.is_partial => {
+                Found::Nothing(forward)
+            }
+            (Some(object), Some(Verdict::StaleWhileRevalidate)) => Found::Refresh(object, part),
+            (Some(object), Some(Verdict::Revalidate(forward))) => {
+                Found::Validate(object, part, forward)
+            }
+            (_, Some(Verdict::Refetch(forward))) => Found::Nothing(forward),
+            (_, None) | (None, _) => Found::Nothing(self.forward),
         }
     }
 }
@@ -343,33 +353,4 @@ pub(super) fn judge<St>(
         Standing::Gone => return Verdict::Refetch(Forward::Miss),
     };
     freshness::assess(stored, facts, settings.policy.freshness(), now)
-}
-
-impl Looked {
-    /// The key of the request's own variant.
-    pub(super) fn variant(&self) -> Option<VariantKey> {
-        self.variant.as_ref().and_then(OwnVariant::key)
-    }
-
-    /// What there is for a request, by the verdict on the object, if there is one.
-    pub(super) fn judged(self, verdict: Option<Verdict>) -> Found {
-        match (self.object, verdict) {
-            (Some((object, _)), Some(Verdict::Fresh | Verdict::Stale)) => Found::Usable(object),
-            // A 304 would confirm a whole.
-            (Some(_), Some(Verdict::StaleWhileRevalidate)) if self.is_partial => {
-                Found::Nothing(Forward::Stale)
-            }
-            (Some(_), Some(Verdict::Revalidate(forward))) if self.is_partial => {
-                Found::Nothing(forward)
-            }
-            (Some((object, part)), Some(Verdict::StaleWhileRevalidate)) => {
-                Found::Refresh(object, part)
-            }
-            (Some((object, part)), Some(Verdict::Revalidate(forward))) => {
-                Found::Validate(object, part, forward)
-            }
-            (_, Some(Verdict::Refetch(forward))) => Found::Nothing(forward),
-            (_, None) | (None, _) => Found::Nothing(self.forward),
-        }
-    }
 }

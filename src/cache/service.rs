@@ -148,14 +148,14 @@ where
         );
         let first = match looked {
             Poll::Pending => First::LookUp(look_up),
-            Poll::Ready(looked) => {
+            Poll::Ready(()) => {
                 let now = core.clock.now();
-                let verdict = looked
+                let verdict = look_up
                     .object
                     .as_ref()
-                    .map(|(object, _)| judge(core, &self.settings, &facts, object, now));
-                if let (Some((object, _)), Some(Verdict::Fresh | Verdict::Stale)) =
-                    (&looked.object, verdict)
+                    .map(|object| judge(core, &self.settings, &facts, object, now));
+                if let (Some(object), Some(Verdict::Fresh | Verdict::Stale)) =
+                    (&look_up.object, verdict)
                 {
                     let viewer = Viewer {
                         key: &key,
@@ -171,8 +171,8 @@ where
                     let response = respond::stored(&self.settings, &viewer, object, now, status);
                     return CacheFuture::hit(response);
                 }
-                let variant = looked.variant();
-                First::Found(looked.judged(verdict), variant)
+                let variant = look_up.variant();
+                First::Found(look_up.judged(verdict), variant)
             }
         };
         correct_host(&mut parts);

@@ -47,8 +47,8 @@ pub(super) async fn has_good<St: Store>(storing: &Storing<St>, error: StatusCode
         method: &Method::GET,
         headers: storing.request(),
     };
-    let looked = poll_fn(|cx| look_up.poll(cx, &shared.store, key, wanted)).await;
-    let Some((object, _)) = looked.object else {
+    poll_fn(|cx| look_up.poll(cx, &shared.store, key, wanted)).await;
+    let Some(object) = look_up.object else {
         return false;
     };
     // As one without wishes of its own would get it.
