@@ -16,7 +16,7 @@ use crate::{
     error::BoxError,
     freshness::{Forward, Verdict},
     headers::{RequestFacts, remove_hop_by_hop},
-    key::corrected_host,
+    key::{CacheKey, corrected_host},
     ready::CallWhenReady,
     status::CacheStatus,
     store::{MemoryStore, Store},
@@ -112,7 +112,8 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let (facts, host) = RequestFacts::with_host(&parts.headers);
+        let mut facts = RequestFacts::default();
+        let again = facts.read(&parts.headers);
         if let Some(forward) = self.bypass(&parts, &facts, &body) {
             if !facts.several_hosts {
                 correct_host(&mut parts);
@@ -128,11 +129,9 @@ where
         }
 
         let core = self.core.shared();
-        let mut key =
-            self.settings
-                .policy
-                .key_policy()
-                .key_with_host(&core.namespace, &parts, host);
+        let mut key = CacheKey::empty();
+        let key_policy = self.settings.policy.key_policy();
+        key_policy.write_key(&mut key, &core.namespace, &parts, again.host);
         AskedFor::take(&mut parts, &mut key);
         let mut look_up = LookUp::start(&core.store, &key);
         // In memory it is ready at once, and a hit is answered here.

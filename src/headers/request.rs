@@ -47,41 +47,41 @@ impl RequestFacts {
     /// Reads them.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        Self::with_host(headers).0
+        let mut facts = Self::default();
+        facts.read(headers);
+        facts
     }
 
-    /// Reads them, and finds `Host`.
-    #[must_use]
-    pub(crate) fn with_host(headers: &HeaderMap) -> (Self, Option<&HeaderValue>) {
-        let mut facts = Self::default();
-        let mut host = None;
-        let mut hosts = 0_u8;
+    /// Reads them into the default, and gives the fields that are looked at again.
+    #[inline]
+    pub(crate) fn read<'a>(&mut self, headers: &'a HeaderMap) -> Again<'a> {
+        let mut again = Again::default();
+        let mut several_codings = false;
         for (name, value) in headers {
             match *name {
-                header::HOST => {
-                    hosts = hosts.saturating_add(1);
-                    host = Some(value);
+                header::HOST => self.several_hosts |= again.host.replace(value).is_some(),
+                header::ACCEPT_ENCODING => {
+                    several_codings |= again.accept_encoding.replace(value).is_some();
                 }
-                header::RANGE => facts.range = true,
-                header::COOKIE => facts.cookie = true,
-                header::PRAGMA => {
-                    facts.pragma_no_cache |= super::members(value.as_bytes())
-                        .any(|member| member.eq_ignore_ascii_case(b"no-cache"));
-                }
-                header::UPGRADE => facts.upgrade = true,
-                header::CONNECTION => facts.connection |= names_fields(value.as_bytes()),
-                header::AUTHORIZATION => facts.authorization = true,
+                header::RANGE => self.range = true,
+                header::COOKIE => self.cookie = true,
+                header::PRAGMA => self.pragma_no_cache |= has_no_cache(value),
+                header::UPGRADE => self.upgrade = true,
+                header::CONNECTION => self.connection |= names_fields(value),
+                header::AUTHORIZATION => self.authorization = true,
                 header::CACHE_CONTROL => {
-                    facts.cache_control = true;
-                    facts.directives.add_line(value.as_bytes());
+                    self.cache_control = true;
+                    self.directives.add_line(value.as_bytes());
                 }
-                header::IF_NONE_MATCH | header::IF_MODIFIED_SINCE => facts.conditional = true,
-                header::IF_MATCH | header::IF_UNMODIFIED_SINCE => facts.precondition = true,
+                header::IF_NONE_MATCH | header::IF_MODIFIED_SINCE => self.conditional = true,
+                header::IF_MATCH | header::IF_UNMODIFIED_SINCE => self.precondition = true,
                 _ => {}
             }
         }
-        facts.several_hosts = hosts > 1;
-        (facts, host)
+        if several_codings {
+            again.accept_encoding = None;
+        }
+        again
     }
 
     /// Whether the request asks for an answer from the origin: `no-cache`, or `Pragma: no-cache`
@@ -98,8 +98,23 @@ impl RequestFacts {
     }
 }
 
-fn names_fields(connection: &[u8]) -> bool {
-    super::members(connection).any(|member| {
+/// Fields that are looked at again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Again<'a> {
+    /// The last line of `Host`.
+    pub(crate) host: Option<&'a HeaderValue>,
+    /// The line of `Accept-Encoding`, where there is just one.
+    pub(crate) accept_encoding: Option<&'a HeaderValue>,
+}
+
+#[inline(never)]
+fn has_no_cache(pragma: &HeaderValue) -> bool {
+    super::members(pragma.as_bytes()).any(|member| member.eq_ignore_ascii_case(b"no-cache"))
+}
+
+#[inline(never)]
+fn names_fields(connection: &HeaderValue) -> bool {
+    super::members(connection.as_bytes()).any(|member| {
         !(member.eq_ignore_ascii_case(b"keep-alive") || member.eq_ignore_ascii_case(b"close"))
     })
 }
@@ -128,11 +143,29 @@ mod tests {
         let facts = RequestFacts::of(request.headers());
         assert!(facts.several_hosts && facts.range && facts.cookie && facts.authorization);
         assert!(facts.upgrade && facts.conditional && facts.precondition && facts.pragma_no_cache);
-        assert!(facts.connection && !names_fields(b"close") && !names_fields(b"KEEP-ALIVE, ,"));
+        let names = |value| names_fields(&HeaderValue::from_static(value));
+        assert!(facts.connection && !names("close") && !names("KEEP-ALIVE, ,"));
         assert!(
             !facts.asks_to_reload(),
             "Pragma counts only without Cache-Control"
         );
         assert_eq!(RequestFacts::of(&HeaderMap::new()), RequestFacts::default());
+    }
+
+    #[test]
+    fn a_field_of_one_line_is_given_and_of_several_hosts_the_last() {
+        let mut headers = HeaderMap::new();
+        let read = |headers: &HeaderMap| {
+            let again = RequestFacts::default().read(headers);
+            let text = |value: Option<&HeaderValue>| value.map(|value| value.to_str().unwrap().to_owned());
+            (text(again.host), text(again.accept_encoding))
+        };
+        assert_eq!(read(&headers), (None, None));
+        headers.insert("host", HeaderValue::from_static("a"));
+        headers.insert("accept-encoding", HeaderValue::from_static("gzip"));
+        assert_eq!(read(&headers), (Some("a".into()), Some("gzip".into())));
+        headers.append("host", HeaderValue::from_static("b"));
+        headers.append("accept-encoding", HeaderValue::from_static("br"));
+        assert_eq!(read(&headers), (Some("b".into()), None));
     }
 }

@@ -255,7 +255,7 @@ fn read_block(value: &[u8]) -> Option<(u64, u64)> {
 /// Writing, into the array and onto the heap once that is full.
 impl CacheKey {
     #[inline(always)]
-    fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             hash: 0,
             len: 0,

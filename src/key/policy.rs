@@ -297,27 +297,28 @@ impl KeyPolicy {
     /// (unless cookies count).
     #[must_use]
     pub fn key(&self, namespace: &Namespace, parts: &Parts) -> CacheKey {
-        self.key_with_host(namespace, parts, parts.headers.get(header::HOST))
+        let mut key = CacheKey::empty();
+        self.write_key(&mut key, namespace, parts, parts.headers.get(header::HOST));
+        key
     }
 
-    pub(crate) fn key_with_host(
+    /// The same, into an empty one: it is large to be handed on.
+    pub(crate) fn write_key(
         &self,
+        key: &mut CacheKey,
         namespace: &Namespace,
         parts: &Parts,
         host: Option<&HeaderValue>,
-    ) -> CacheKey {
-        // Written in place: it is too large to be handed on.
-        let mut key = CacheKey::empty();
+    ) {
         match &self.uri_from {
-            Some(uri_from) => self.write(&mut key, namespace, parts, &uri_from(parts), host),
+            Some(uri_from) => self.write(key, namespace, parts, &uri_from(parts), host),
             None => {
                 // A `Cow` would have to be dropped on each hit.
                 let uri = original_uri::as_sent(&parts.uri, &parts.extensions);
-                self.write(&mut key, namespace, parts, uri, host);
+                self.write(key, namespace, parts, uri, host);
             }
         }
         key.finish();
-        key
     }
 
     /// Whether nothing but the authority, the path and the whole query counts.
