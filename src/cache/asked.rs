@@ -64,6 +64,7 @@ impl<St: Store> Asked<St> {
             settings: &self.settings,
             method: &self.parts.method,
             headers: &self.parts.headers,
+            accept_encoding: None,
         };
         poll_fn(|cx| look_up.poll(cx, &core.store, &self.key, wanted)).await;
         let variant = look_up.variant();

@@ -133,6 +133,7 @@ pub(super) async fn described<St: Store>(storing: &Storing<St>, fields: &HeaderM
         settings,
         method: &Method::HEAD,
         headers: storing.request(),
+        accept_encoding: None,
     };
     poll_fn(|cx| look_up.poll(cx, &shared.store, key, wanted)).await;
     // What is there in parts isn't one record that a head belongs to.

@@ -9,7 +9,7 @@ use crate::{
     range::{self, Selected},
     store::{BodySource, Extent, Object, Part, Partial, Record, Store, Variants},
 };
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use std::{
     ops::Range,
     pin::Pin,
@@ -23,6 +23,8 @@ pub(super) struct Wanted<'a> {
     pub(super) settings: &'a Settings,
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
+    /// The line of `Accept-Encoding` among them, where it is known to be the only one.
+    pub(super) accept_encoding: Option<&'a HeaderValue>,
 }
 
 impl Wanted<'_> {
@@ -169,7 +171,10 @@ impl<St: Store> LookUp<St> {
         wanted: Wanted<'_>,
         variants: Arc<Variants>,
     ) -> bool {
-        match variants.select_at(wanted.headers, wanted.order()) {
+        let at_once = wanted
+            .accept_encoding
+            .and_then(|line| variants.select_by_line(&header::ACCEPT_ENCODING, line));
+        match at_once.or_else(|| variants.select_at(wanted.headers, wanted.order())) {
             Some((at, selected)) => {
                 self.part = Part::Variant(selected.id);
                 self.variant = Some(OwnVariant::Listed(variants, at));

@@ -7,7 +7,7 @@ use crate::{
     key::CacheKey,
     range::{Block, Piece},
 };
-use http::{HeaderMap, header, request::Parts};
+use http::{Extensions, HeaderMap, header};
 use sha2::{Digest, Sha256};
 use std::{fmt::Write, num::NonZeroU64};
 
@@ -18,8 +18,10 @@ pub(crate) struct AskedFor(pub(crate) Block);
 impl AskedFor {
     /// Takes it out of a request, whose key becomes the block's.
     #[inline]
-    pub(super) fn take(parts: &mut Parts, key: &mut CacheKey) {
-        if let Some(Self(block)) = parts.extensions.remove() {
+    pub(super) fn take(extensions: &mut Extensions, key: &mut CacheKey) {
+        if !extensions.is_empty()
+            && let Some(Self(block)) = extensions.remove()
+        {
             *key = key_of(block.into(), key);
         }
     }

@@ -32,6 +32,18 @@ pub(super) fn stored<B>(
     now: u64,
     status: CacheStatus,
 ) -> Response<ResponseBody<B>> {
+    stored_here(settings, viewer, object, now, status)
+}
+
+/// The same for a plain hit, whose status is known where it is called, and whose response isn't moved once more.
+#[inline(always)]
+pub(super) fn stored_here<B>(
+    settings: &Settings,
+    viewer: &Viewer<'_>,
+    object: &Object,
+    now: u64,
+    status: CacheStatus,
+) -> Response<ResponseBody<B>> {
     let head = object.head();
     let mut headers = head.headers.clone();
     let asks_for_whole =
@@ -196,7 +208,7 @@ pub(super) fn is_origin_shield_hit<B>(response: &Response<B>) -> bool {
 }
 
 /// The extension, and the event: of every answer, here alone, so that they say what the field says.
-#[inline]
+#[inline(always)]
 fn finish<B>(
     settings: &Settings,
     key: Option<&CacheKey>,

@@ -132,7 +132,7 @@ where
         let mut key = CacheKey::empty();
         let key_policy = self.settings.policy.key_policy();
         key_policy.write_key(&mut key, &core.namespace, &parts, again.host);
-        AskedFor::take(&mut parts, &mut key);
+        AskedFor::take(&mut parts.extensions, &mut key);
         let mut look_up = LookUp::start(&core.store, &key);
         // In memory it is ready at once, and a hit is answered here.
         let looked = look_up.poll(
@@ -143,6 +143,7 @@ where
                 settings: &self.settings,
                 method: &parts.method,
                 headers: &parts.headers,
+                accept_encoding: again.accept_encoding,
             },
         );
         let first = match looked {
@@ -167,8 +168,10 @@ where
                         _ => times(core, object, now).ttl(now),
                     };
                     let status = CacheStatus::hit(ttl);
-                    let response = respond::stored(&self.settings, &viewer, object, now, status);
-                    return CacheFuture::hit(response);
+                    let settings = &*self.settings;
+                    return CacheFuture::hit(respond::stored_here(
+                        settings, &viewer, object, now, status,
+                    ));
                 }
                 let variant = look_up.variant();
                 First::Found(look_up.judged(verdict), variant)

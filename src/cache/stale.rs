@@ -46,6 +46,7 @@ pub(super) async fn has_good<St: Store>(storing: &Storing<St>, error: StatusCode
         settings,
         method: &Method::GET,
         headers: storing.request(),
+        accept_encoding: None,
     };
     poll_fn(|cx| look_up.poll(cx, &shared.store, key, wanted)).await;
     let Some(object) = look_up.object else {

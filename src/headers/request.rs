@@ -157,7 +157,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         let read = |headers: &HeaderMap| {
             let again = RequestFacts::default().read(headers);
-            let text = |value: Option<&HeaderValue>| value.map(|value| value.to_str().unwrap().to_owned());
+            let text =
+                |value: Option<&HeaderValue>| value.map(|value| value.to_str().unwrap().to_owned());
             (text(again.host), text(again.accept_encoding))
         };
         assert_eq!(read(&headers), (None, None));

@@ -122,11 +122,17 @@ impl VariantKey {
     /// Whether a request has the one line for which this was made, so that its key among the same `names` is this. If not, it
     /// may be all the same.
     pub(crate) fn has_line_of(&self, names: &[HeaderName], headers: &HeaderMap) -> bool {
-        let line = self.bytes.get(self.encoded..).unwrap_or_default();
         match names {
-            [name] => !line.is_empty() && one_line(name, headers) == Some(line),
+            [name] => one_line(name, headers).is_some_and(|line| self.has_line(line)),
             _ => false,
         }
+    }
+
+    /// The same for the only line of the only field.
+    #[inline]
+    pub(crate) fn has_line(&self, line: &[u8]) -> bool {
+        let own = self.bytes.get(self.encoded..).unwrap_or_default();
+        !own.is_empty() && own == line
     }
 
     /// What it takes in memory, in bytes.

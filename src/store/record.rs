@@ -425,6 +425,19 @@ impl Variants {
         })
     }
 
+    /// The variant that this line of a request selects, which has no other of the name: if no field but this counts, and a
+    /// response was stored for just this line. What this finds, [`select_at`](Self::select_at) finds, too.
+    #[inline]
+    pub(crate) fn select_by_line(
+        &self,
+        name: &HeaderName,
+        line: &HeaderValue,
+    ) -> Option<(usize, &Variant)> {
+        let by_this = |one: &Variant| matches!(&*one.fields, [only] if only == name);
+        let mut alike = self.list.iter().take_while(|one| by_this(one)).enumerate();
+        alike.find(|(_, one)| one.key.has_line(line.as_bytes()))
+    }
+
     /// This list with `variant` in its place: it replaces the one with the same fields and values, and what is over
     /// `limit` is left out, the oldest first, but never `variant` itself. Gives the ids of those that went.
     #[must_use]
@@ -491,6 +504,47 @@ mod tests {
         );
         request.insert("a", "y".parse().unwrap());
         assert_eq!(full.select(&request, ListOrder::Significant), None);
+    }
+
+    #[test]
+    fn a_line_selects_only_among_variants_of_its_own_name_alone_and_as_it_was() {
+        let (a, b) = (HeaderName::from_static("a"), HeaderName::from_static("b"));
+        let variant_of = |fields: &[&HeaderName], line: &'static str, id| {
+            let fields: Box<[HeaderName]> = fields.iter().map(|name| (*name).clone()).collect();
+            let mut request = HeaderMap::new();
+            request.insert("a", HeaderValue::from_static(line));
+            Variant {
+                key: VariantKey::of(&fields, &request, ListOrder::Significant),
+                fields,
+                id,
+                date: id,
+            }
+        };
+        let of_a = variant_of(&[&a], "x", 1);
+        let other_of_a = variant_of(&[&a], "y", 2);
+        let of_b = variant_of(&[&b], "", 3);
+        let of_both = variant_of(&[&a, &b], "x", 4);
+        for (list, line, expected) in [
+            (vec![&other_of_a, &of_a], "x", Some((1, 1))),
+            (vec![&other_of_a, &of_a], "x ", None),
+            (vec![&other_of_a, &of_a], "", None),
+            (vec![&of_b, &of_a], "x", None),
+            (vec![&of_both, &of_a], "x", None),
+            (vec![&of_a, &of_both], "x", Some((0, 1))),
+            (vec![], "x", None),
+        ] {
+            let variants = Variants {
+                version: Version::random(),
+                list: list.into_iter().cloned().collect(),
+            };
+            let line = HeaderValue::from_static(line);
+            let found = variants.select_by_line(&a, &line);
+            assert_eq!(found.map(|(at, one)| (at, one.id)), expected, "{line:?}");
+            let mut request = HeaderMap::new();
+            request.insert(&a, line);
+            let selected = variants.select_at(&request, ListOrder::Significant);
+            assert!(found.is_none() || found == selected);
+        }
     }
 
     #[test]
