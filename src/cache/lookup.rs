@@ -338,7 +338,7 @@ pub(super) fn times<St>(core: &Shared<St>, object: &Object, now: u64) -> Freshne
 }
 
 /// May a stored object be used, here and now?
-#[inline]
+#[inline(always)]
 pub(super) fn judge<St>(
     core: &Shared<St>,
     settings: &Settings,

@@ -124,7 +124,7 @@ fn write_of_hit(
     let Some(ttl) = status.ttl() else {
         return false;
     };
-    MADE.with_borrow_mut(|made| {
+    MADE.with_borrow_mut(move |made| {
         // What was stored for as long at different times has different slots.
         let slot = age
             .wrapping_mul(2)

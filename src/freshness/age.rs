@@ -75,6 +75,7 @@ impl Freshness {
     }
 
     /// Whether it is fresh, whatever else may forbid its use.
+    #[inline]
     #[must_use]
     pub fn is_fresh(&self, now: u64) -> bool {
         now.max(self.received_at) < self.fresh_until

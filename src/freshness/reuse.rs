@@ -59,6 +59,7 @@ pub enum Verdict {
 }
 
 /// Judges a stored response for a request.
+#[inline]
 #[must_use]
 pub fn assess(
     stored: &Freshness,
@@ -76,6 +77,12 @@ pub fn assess(
             false => Verdict::Revalidate(Forward::Stale),
         };
     }
+    assess_as_asked(stored, request, fresh, now)
+}
+
+/// For a request that says what it wants.
+#[inline(never)]
+fn assess_as_asked(stored: &Freshness, request: &RequestFacts, fresh: bool, now: u64) -> Verdict {
     let asked = &request.directives;
     if request.asks_to_reload() {
         return Verdict::Refetch(if fresh {

@@ -310,14 +310,15 @@ impl KeyPolicy {
         parts: &Parts,
         host: Option<&HeaderValue>,
     ) {
-        match &self.uri_from {
-            Some(uri_from) => self.write(key, namespace, parts, &uri_from(parts), host),
-            None => {
-                // A `Cow` would have to be dropped on each hit.
-                let uri = original_uri::as_sent(&parts.uri, &parts.extensions);
-                self.write(key, namespace, parts, uri, host);
+        let from_elsewhere;
+        let uri = match &self.uri_from {
+            Some(uri_from) => {
+                from_elsewhere = uri_from(parts);
+                &*from_elsewhere
             }
-        }
+            None => original_uri::as_sent(&parts.uri, &parts.extensions),
+        };
+        self.write(key, namespace, parts, uri, host);
         key.finish();
     }
 
