@@ -164,6 +164,32 @@ pub fn condition_on(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
     conditional
 }
 
+/// Whether a 304 is of another version than the stored response that was asked about: its `Last-Modified` is another, and no tag
+/// says which one was meant. It then updates nothing (RFC 9111 section 4.3.4).
+///
+/// Whoever has an older one answers so, for it wasn't modified since either. A 304 without validators is of what was asked about,
+/// and so is one with another `ETag` than the stored one: many servers make tags anew for the same bytes.
+///
+/// ```
+/// use frontage::conditional::is_of_another_version;
+/// use http::HeaderMap;
+///
+/// let (mut not_modified, mut stored) = (HeaderMap::new(), HeaderMap::new());
+/// stored.insert("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT".parse()?);
+/// assert!(!is_of_another_version(&not_modified, &stored));
+/// not_modified.insert("last-modified", "Wed, 31 Dec 2025 00:00:00 GMT".parse()?);
+/// assert!(is_of_another_version(&not_modified, &stored));
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+#[must_use]
+pub fn is_of_another_version(not_modified: &HeaderMap, stored: &HeaderMap) -> bool {
+    let modified = |headers| date_of(headers, &header::LAST_MODIFIED).flatten();
+    match (modified(not_modified), modified(stored)) {
+        (Some(said), Some(known)) => said != known && !stored.contains_key(header::ETAG),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

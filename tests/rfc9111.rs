@@ -261,6 +261,113 @@ async fn a_304_updates_the_date_and_the_lifetime() {
 }
 
 #[tokio::test]
+async fn a_304_of_another_last_modified_updates_nothing_and_the_whole_is_asked_for_next() {
+    const OLD: &str = "Wed, 31 Dec 2025 00:00:00 GMT";
+    const OLDER: &str = "Tue, 30 Dec 2025 00:00:00 GMT";
+    const TAG: (&str, &str) = ("etag", "\"a\"");
+    const AS_BEFORE: &str = "Wednesday, 31-Dec-25 00:00:00 GMT";
+    for (tag, said, confirms) in [
+        (None, Some(OLDER), false),
+        (None, Some(DATE), false),
+        (None, Some(OLD), true),
+        (None, Some(AS_BEFORE), true),
+        (None, None, true),
+        // The tag says which one it is.
+        (Some(TAG), Some(DATE), true),
+    ] {
+        let setup = setup(move |request: Request<ReqBody>| async move {
+            let asks = request.headers().contains_key("if-modified-since");
+            let modified = ("last-modified", if asks { said } else { Some(OLD) });
+            let modified = Some(modified).and_then(|(name, value)| Some((name, value?)));
+            let cache_control = ("cache-control", "max-age=60");
+            let fields: Vec<_> = [Some(cache_control), tag, modified]
+                .into_iter()
+                .flatten()
+                .collect();
+            let mut answer = response(&fields, if asks { "" } else { "body" });
+            if asks {
+                *answer.status_mut() = http::StatusCode::NOT_MODIFIED;
+            }
+            answer
+        });
+        ask(&setup.service, get("/a")).await;
+        setup.clock.advance(61 * SECOND);
+        let answer = ask(&setup.service, get("/a")).await;
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"body"[..]));
+        assert_eq!(answer.cache.is_stored(), confirms, "{tag:?} {said:?}");
+        let next = ask(&setup.service, get("/a")).await;
+        assert_eq!(next.cache.is_hit(), confirms, "{tag:?} {said:?}");
+        assert_eq!(next.body, b"body");
+        if !confirms {
+            assert_eq!(answer.header("last-modified"), Some(OLD), "{said:?}");
+            assert_eq!(answer.header("age"), Some("61"), "{said:?}");
+            let asked = setup.seen.last().headers;
+            assert!(!asked.contains_key("if-modified-since"), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_304_of_another_last_modified_for_one_with_credentials_purges_nothing() {
+    let setup = setup(|request: Request<ReqBody>| async move {
+        let modified = match request.headers().contains_key("authorization") {
+            true => "Tue, 30 Dec 2025 00:00:00 GMT",
+            false => "Wed, 31 Dec 2025 00:00:00 GMT",
+        };
+        let asks = request.headers().contains_key("if-modified-since");
+        let fields = [("cache-control", "max-age=60"), ("last-modified", modified)];
+        let mut answer = response(&fields, if asks { "" } else { "body" });
+        if asks {
+            *answer.status_mut() = http::StatusCode::NOT_MODIFIED;
+        }
+        answer
+    });
+    ask(&setup.service, get("/a")).await;
+    setup.clock.advance(61 * SECOND);
+    let alice = request("GET", "/a", &[("authorization", "alice")]);
+    assert_eq!(ask(&setup.service, alice).await.body, b"body");
+    let next = ask(&setup.service, get("/a")).await;
+    let asked = setup.seen.last().headers;
+    assert!(asked.contains_key("if-modified-since"));
+    assert!(next.cache.is_stored());
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_304_of_another_last_modified_get_the_whole_by_one_more_fetch() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let setup = setup({
+        let gate = gate.clone();
+        move |request: Request<ReqBody>| {
+            let gate = gate.clone();
+            async move {
+                let asks = request.headers().contains_key("if-modified-since");
+                let modified = match asks {
+                    true => "Tue, 30 Dec 2025 00:00:00 GMT",
+                    false => "Wed, 31 Dec 2025 00:00:00 GMT",
+                };
+                let fields = [("cache-control", "max-age=60"), ("last-modified", modified)];
+                let mut answer = response(&fields, "body");
+                if asks {
+                    gate.acquire().await.unwrap().forget();
+                    answer = response(&fields, "");
+                    *answer.status_mut() = http::StatusCode::NOT_MODIFIED;
+                }
+                answer
+            }
+        }
+    });
+    ask(&setup.service, get("/a")).await;
+    setup.clock.advance(61 * SECOND);
+    let asking = (0..10).map(|_| ask(&setup.service, get("/a")));
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(asking), async {
+        until(|| setup.seen.count() == 2).await;
+        gate.add_permits(1);
+    });
+    assert!(answers.iter().all(|answer| answer.body == b"body"));
+    assert_eq!(setup.seen.count(), 3);
+}
+
+#[tokio::test]
 async fn a_browsers_reload_does_not_ask_for_what_is_immutable() {
     for (cache_control, asked) in [("max-age=60, immutable", 1), ("max-age=60", 2)] {
         let setup = setup(move |_| async move {

@@ -27,7 +27,8 @@ pub(super) struct Confirmed {
     pub(super) shareable: bool,
 }
 
-/// Merges a 304 into the object that it confirms, and stores the result (RFC 9111 sections 3.2 and 4.3.4).
+/// Merges a 304 into the object that it confirms, and stores the result (RFC 9111 sections 3.2 and 4.3.4). One of another version
+/// confirms it for this request only.
 pub(super) async fn confirm<St: Store>(
     storing: &Storing<St>,
     object: &Object,
@@ -51,6 +52,21 @@ pub(super) async fn confirm<St: Store>(
     storing.restrict(&mut fields);
     let store = &storing.shared().store;
     let key = storing.key();
+    let expected = Expected::Version(object.version());
+    if conditional::is_of_another_version(not_modified, &old.headers) {
+        // The same question might get the same answer for ever: the next one is for the whole. What one with credentials is
+        // told is left alone, for others.
+        tracing::debug!(%key, "a 304 is of another version than was asked about");
+        let shareable = !judged.is_err_and(Refusal::is_of_request);
+        if shareable {
+            let _removed = store.swap(key, part, expected, None).await;
+        }
+        return Confirmed {
+            object: object.clone(),
+            stored: false,
+            shareable,
+        };
+    }
     match judged {
         Ok(accepted) => {
             let mut head = storing.head(old.status, &fields, &accepted);
@@ -60,7 +76,6 @@ pub(super) async fn confirm<St: Store>(
             }
             let shareable = accepted.usable;
             let confirmed = object.with_head(head);
-            let expected = Expected::Version(object.version());
             let shared = storing.shared();
             // What was invalidated meanwhile stays gone, whatever its validator says.
             let stored = if standing(shared, object) == Standing::Gone {
@@ -97,9 +112,7 @@ pub(super) async fn confirm<St: Store>(
             // forbids is left for others.
             tracing::debug!(%key, reason = refusal.as_str(), "a 304 forbids what was stored");
             if !refusal.is_of_request() {
-                let _removed = store
-                    .swap(key, part, Expected::Version(object.version()), None)
-                    .await;
+                let _removed = store.swap(key, part, expected, None).await;
             }
             let (headers, upstream_status) = own_fields::with_places(&fields, &[]);
             let head = Head {

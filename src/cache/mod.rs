@@ -52,6 +52,12 @@
 //! to the origin. A refresh that fails isn't tried again in that time either, and its error replaces nothing that is still used.
 //! [`CachePolicy`](crate::CachePolicy) sets the windows for responses that don't.
 //!
+//! # Validation
+//!
+//! What is stale is asked about by its own validators, and a 304 freshens it. One whose `Last-Modified` is another than the stored
+//! one's, where no `ETag` is stored, is of another version (an older server behind the same name answers so): it freshens nothing;
+//! what is stored answers this request once more, and goes, so that the next one fetches the whole.
+//!
 //! # HEAD
 //!
 //! A `HEAD` is answered from a stored `GET`, and follows one under way. One that reaches the origin as such stores nothing;

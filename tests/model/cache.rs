@@ -832,6 +832,7 @@ impl Cache {
     ) -> Answer {
         let old = self.stored[at].clone();
         let mut status = Status::forwarded(fwd);
+        let is_of_another = is_of_another_version(&old.fields, &not_modified.fields);
         let mut update = not_modified.fields.clone();
         // RFC 9110 section 6.6.1: "MUST record the time it was received and append a corresponding Date".
         if !update.has("date") {
@@ -861,6 +862,16 @@ impl Cache {
             received_at,
         };
         let judged = self.storable(&exchange);
+        // Choice (`confirm`): what a 304 of another version was asked about answers once more, and is fetched anew then.
+        if is_of_another {
+            if judged != Err(Refusal::Request) {
+                self.stored[at].state = State::Removed;
+            }
+            return Answer {
+                response: present(&old, request, received_at),
+                status,
+            };
+        }
         let mut updated = Stored::new(&exchange, judged.unwrap_or(0), old.body.clone());
         // Choice (`confirm`): a 304 that brings no tags takes none away.
         updated.tags = match tags_of(&not_modified.fields) {
@@ -1290,6 +1301,14 @@ fn is_identified(stored: &Fields, not_modified: &Fields) -> bool {
         }
         strong => stored == strong,
     }
+}
+
+/// RFC 9111 section 4.3.4: whether the date of a 304 speaks of something else than is stored. Choice: a tag goes before it, and a
+/// 304 without a date speaks of what was asked about.
+fn is_of_another_version(stored: &Fields, not_modified: &Fields) -> bool {
+    let modified = |fields: &Fields| fields.date("last-modified");
+    let both = modified(not_modified).zip(modified(stored));
+    !stored.has("etag") && both.is_some_and(|(said, known)| said != known)
 }
 
 /// RFC 9110 section 8.8: the same strong entity tag. Choice (`same_strong_validator`): without any tag, the same
