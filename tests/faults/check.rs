@@ -263,10 +263,17 @@ impl Run<'_> {
         if in_blocks && !text_of(&got.ask, "range").is_empty() {
             return None;
         }
-        let late = above
-            .answered?
-            .at
-            .saturating_sub(came.at.max(above.begun.at));
+        // Who joined a fetch whose head didn't come hears of the one that relieves it when its own wait is over.
+        let over = above.begun.at + u64::try_from(COLLAPSE_TIMEOUT.as_millis()).unwrap();
+        let may_wait = self.plan.stack != Stack::Coalesce
+            && self.record.below.iter().any(|below| {
+                (below.level, below.is_led) == (0, true)
+                    && below.path == got.ask.path
+                    && below.begun <= above.begun
+                    && below.ended.is_none_or(|ended| ended.at >= over)
+            });
+        let since = if may_wait { over } else { above.begun.at };
+        let late = above.answered?.at.saturating_sub(came.at.max(since));
         (is_shared && late > 100).then(|| format!("{late} ms after its head came"))
     }
 
