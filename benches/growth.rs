@@ -7,64 +7,86 @@
 //!
 //! # Figures
 //!
-//! Net of making the request, 2026-11-21, two cores, glibc's allocator, much other work beside it. The times are those of the
-//! better of two runs, which differed by at most 13 %.
+//! Net of making the request, 2026-11-22, two cores, glibc's allocator, much other work beside it: a time is the least of two or three
+//! runs (one where it says so), which differed by up to a third, and once by three times.
 //!
-//! | keys | a hit, instructions | ns | resident bytes for each |
-//! |---|---|---|---|
-//! | 10 | 3,583 | 540 | |
-//! | 100 | 3,580 | | |
-//! | 1,000 | 3,608 | 580 | |
-//! | 10,000 | 4,303 | | |
-//! | 100,000 | | 2,010 | 2,280 |
+//! | keys | a hit, instructions | ns | the first of an object, instructions | ns | resident bytes for each | charged |
+//! |---|---|---|---|---|---|---|
+//! | 10 | 3,652 | 565 | | | | 453 |
+//! | 100 | 3,629 | 582 | | | | 453 |
+//! | 1,000 | 3,603 | 614 | | | 940 | 453 |
+//! | 10,000 | 3,602 | 1,360 | 20,800 | | 511 | 453 |
+//! | 100,000 | | 2,150 | | 4,260 | 451 | 453 |
+//! | 1,000,000 | | 2,600 | | 5,030 | 450 | 453 |
+//! | 10,000,000 | | 2,940 (one run) | | 7,270 (one run) | 449 | 453 |
 //!
-//! A million and ten million were not measured: at 2,280 bytes, ten million don't fit here. The 700 instructions more at 10,000 keys
-//! are the texts of `Cache-Status` and `Age` made anew (seen in the profile); a thread remembers 64 of them, and the keys
-//! probably have more ages than that. The time grows where instructions don't: likely by what isn't in the processor's caches.
+//! The instructions of a hit don't grow. The time grows by memory: 10,000 unpacked heads are 28 MB, beside 2 MiB of a core's own
+//! cache, and 100,000 are 285 MB, beside 260 MiB that all cores share. From there on as many are hit, spread over all keys: what
+//! grows is the table, by 13 to 21 % for ten times the keys. That these are cache misses follows from the sizes; it wasn't counted.
+//!
+//! The first hit of an object unpacks its head: a map of fields and their values are allocated and read. It is what a hit costs that
+//! comes too seldom for its head to be kept. Ten million objects take 4.5 GB, and the store charges 1 % more than that. In a small store the
+//! resident bytes are mostly those of the process.
+//!
+//! | stored over, seconds | a hit of one of 10,000, instructions |
+//! |---|---|
+//! | 1 | 3,581 |
+//! | 60 | 3,592 |
+//! | 1,000 | 4,784 |
+//! | 10,000 | 4,909 |
+//!
+//! A thread remembers `Age` and `Cache-Status` of 64 ages; of more, they are made anew.
 //!
 //! | fields | a hit, instructions | allocations |
 //! |---|---|---|
-//! | 1 | 3,191 | 2 |
-//! | 2 | 3,321 | 2 |
-//! | 4 | 3,581 | 2 |
-//! | 8 | 4,241 | 2 |
-//! | 16 | 5,588 | 2 |
-//! | 32 | 7,653 | 2 |
-//! | 64 | 11,591 | 2 |
+//! | 1 | 3,158 | 2 |
+//! | 2 | 3,294 | 2 |
+//! | 4 | 3,566 | 2 |
+//! | 8 | 4,250 | 2 |
+//! | 16 | 5,348 | 2 |
+//! | 32 | 7,537 | 2 |
+//! | 64 | 12,150 | 2 |
 //!
-//! By 120 to 170 for each field.
+//! By 136 to 171 for each field: its value is cloned with the map (79 in the clone, some 30 in `bytes`), and dropped (20, and 25).
 //!
 //! | filled before | a miss and its insert, instructions |
 //! |---|---|
-//! | 0 % | 166,808 |
-//! | 50 % | 166,660 |
-//! | 100 % | 165,900 |
-//! | 200 % | 167,920 |
+//! | 0 % | 64,700 |
+//! | 50 % | 64,000 |
+//! | 100 % | 62,100 |
+//! | 200 % | 64,100 |
+//!
+//! Evicting costs nothing that can be seen beside a miss. The day before it took 166,000, two thirds of them copies of the
+//! fetch's future, which is boxed now: copies are 13 % of what is left, the allocator 17 %.
 //!
 //! | entries | with room, µs | evicting, µs |
 //! |---|---|---|
-//! | 1,000 | 32.8 | 32.4 |
-//! | 10,000 | 33.3 | 26.3 |
-//! | 100,000 | 28.4 | 27.4 |
+//! | 1,000 | 39 | 49 |
+//! | 10,000 | 45 | 28 |
+//! | 100,000 | 22 | 31 |
 //!
-//! Evicting costs nothing that can be seen beside a miss. Two thirds of a miss's instructions are copying, most of it where the fetch's
-//! future is moved into its task; valgrind may count each byte of a long copy.
-//!
-//! The slowest insert once all were hit took 4 ms at each size: that is rather another process's turn than the eviction, so whether one
-//! insert has to pass over all entries is not settled by it.
+//! These times are noise for the most part: a core was had for a third of the time. Filling ten million took 14 µs of processor time for each.
+//! The slowest of 1,000 inserts once all were hit took 0.9 ms of 10,000 entries, in the best of five goes, and else 8 or 16 ms, at any
+//! number of entries: turns of other processes. It doesn't grow with the entries as far as that can be seen.
 //!
 //! # How it is measured
 //!
 //! Bodies of 64 bytes, four fields where their number isn't what grows. The keys are asked for without an order that a processor
-//! could foresee. *Inserts*: of keys that are new, one after another, into a store that has room for 10,000; *filled before* is what
+//! could foresee; where there are more than 100,000, so many are hit, again and again, for ten million unpacked heads would take 28 GB. The
+//! clock stands still while they are stored: otherwise their ages would follow from how long that took. *Inserts*: of keys that are new, one
+//! after another, into a store that has room for 10,000; *filled before* is what
 //! was inserted before in parts of that. *Slowest once all were hit*: what has been looked up is passed over twice before
-//! it is evicted, so one insert may look at all entries. Each subject runs in a process of its own; a time is the least of 200 short runs.
+//! it is evicted, so one insert may look at all entries. Each subject runs in a process of its own; a time is the least of 100 or 400 short
+//! runs. Filling ten million takes some minutes, and needs 6.3 GB free.
 
 mod counted;
 
 use bytes::Bytes;
-use counted::{Bench, Failure, allocations, hit, instructions};
-use frontage::{Cache, CacheLayer, MemoryStore};
+use counted::{Bench, Failure, allocations, hit, instructions, instructions_between};
+use frontage::{
+    Cache, CacheCore, CacheLayer, MemoryStore,
+    clock::{Clock, ManualClock, SystemClock},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use std::{
@@ -81,9 +103,17 @@ use tower::{Layer, Service, ServiceExt};
 const KEYS: [u64; 7] = [10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
 /// Valgrind is fifty times slower: more would take an hour to fill.
 const KEYS_COUNTED: usize = 4;
+/// Filling 10,000 varies by millions.
+const MANY_ROUNDS: [u64; 2] = [1000, 81_000];
+const FIRST_ROUNDS: [u64; 2] = [1000, 9000];
+/// So many keys are hit again and again: what each takes once it is unpacked, ten million couldn't have.
+const HOT: u64 = 100_000;
+/// How many seconds the objects were stored over.
+const AGES: [u64; 4] = [1, 60, 1000, 10_000];
 const FIELDS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
-/// Bytes: no key is begun with for which there may not be memory.
-const MOST_FOR_EACH: u64 = 2500;
+/// Bytes: no number of keys is begun with for which there may not be memory.
+const MOST_FOR_EACH: u64 = 600;
+const MOST_FOR_HOT: u64 = 3000;
 /// The fields where their number isn't what grows.
 const FEW_FIELDS: usize = 4;
 const BODY: Bytes = Bytes::from_static(&[b'x'; 64]);
@@ -91,7 +121,7 @@ const BODY: Bytes = Bytes::from_static(&[b'x'; 64]);
 const ENTRIES: [u64; 4] = [1000, 10_000, 100_000, 1_000_000];
 const ENTRIES_COUNTED: u64 = 10_000;
 /// What was inserted before, in hundredths of what the store holds.
-const FILLED: [u64; 5] = [0, 50, 100, 200, 1000];
+const FILLED: [u64; 4] = [0, 50, 100, 200];
 
 fn main() -> ExitCode {
     let bench = Bench {
@@ -135,19 +165,35 @@ fn fields(count: usize) -> Result<HeaderMap, Failure> {
     Ok(fields)
 }
 
+/// Costs what the system's does, and goes on when it is told to: ages don't follow from how long filling took.
+#[derive(Clone, Debug)]
+struct Still(ManualClock);
+
+impl Clock for Still {
+    fn now(&self) -> u64 {
+        black_box(SystemClock.now());
+        self.0.now()
+    }
+}
+
 struct Edge {
     cache: Cache<Origin>,
     store: MemoryStore,
+    clock: Still,
     runtime: Runtime,
 }
 
 impl Edge {
     fn new(capacity: u64, count: usize) -> Result<Self, Failure> {
         let store = MemoryStore::new(capacity);
-        let layer = CacheLayer::new(store.clone()).status_extension(false);
+        let clock = Still(ManualClock::at(SystemClock.now()));
+        let core = CacheCore::builder(store.clone()).namespace("growth");
+        let core = core.clock(clock.clone()).build()?;
+        let layer = CacheLayer::with_core(core).status_extension(false);
         Ok(Self {
             cache: layer.layer(Origin(fields(count)?)),
             store,
+            clock,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
@@ -156,9 +202,19 @@ impl Edge {
 
     /// With room for so many, and with so many in it.
     fn holding(keys: u64, count: usize) -> Result<Self, Failure> {
-        let each = 2000 + 300 * count as u64;
-        let edge = Self::new((keys * each).max(64 << 20), count)?;
-        edge.fetch(0..keys)?;
+        Self::holding_of_ages(keys, count, 1)
+    }
+
+    /// The same, stored over so many seconds.
+    fn holding_of_ages(keys: u64, count: usize, ages: u64) -> Result<Self, Failure> {
+        let packed = 700 + 60 * count as u64;
+        let unpacked = 2000 + 300 * count as u64;
+        let capacity = keys * packed + keys.min(HOT) * unpacked;
+        let edge = Self::new(capacity.max(64 << 20), count)?;
+        for age in 0..ages {
+            edge.fetch(keys * age / ages..keys * (age + 1) / ages)?;
+            edge.clock.0.advance(Duration::from_secs(1));
+        }
         let usage = edge.store.usage();
         if usage.entries as u64 != keys {
             return Err(format!("not all are kept: {usage:?}").into());
@@ -193,6 +249,11 @@ fn request(key: u64) -> Result<Request<Empty<Bytes>>, Failure> {
     Ok(Request::get(uri).body(Empty::new())?)
 }
 
+/// The keys, in an order that a processor couldn't foresee: their number is a power of ten, with which the factor shares nothing.
+fn shuffled(number: u64, keys: u64) -> u64 {
+    number * 736_338_717 % keys
+}
+
 /// Goes about the keys without an order that a processor could foresee.
 struct Walk(u64);
 
@@ -218,12 +279,18 @@ fn run(subject: &[String], rounds: u64) -> Result<(), Failure> {
                 black_box(request(walk.next(*keys))?);
             }
         }
-        ("hit", [keys, count]) => {
-            let mut edge = Edge::holding(*keys, usize::try_from(*count)?)?;
+        ("hit", [keys, count, ages]) => {
+            let mut edge = Edge::holding_of_ages(*keys, usize::try_from(*count)?, *ages)?;
             // What the first hit of a thread and of an object does isn't what each does.
             (0..*keys).try_for_each(|key| edge.hit(request(key)?))?;
             for _ in 0..rounds {
                 edge.hit(request(walk.next(*keys))?)?;
+            }
+        }
+        ("first-hit", [keys]) => {
+            let mut edge = Edge::holding(*keys, FEW_FIELDS)?;
+            for number in 0..rounds {
+                edge.hit(request(shuffled(number, *keys))?)?;
             }
         }
         ("insert", [filled]) => {
@@ -240,18 +307,33 @@ fn run(subject: &[String], rounds: u64) -> Result<(), Failure> {
 }
 
 fn count() -> Result<(), Failure> {
-    println!("| keys | a hit, instructions |\n|---|---|");
-    for keys in KEYS.iter().take(KEYS_COUNTED) {
-        let keys = keys.to_string();
+    let few = FEW_FIELDS.to_string();
+    println!("| keys | a hit, instructions | the first of an object |\n|---|---|---|");
+    for number in KEYS.into_iter().take(KEYS_COUNTED) {
+        let keys = number.to_string();
         let making = instructions(&["request", &keys])?;
-        let cost = instructions(&["hit", &keys, &FEW_FIELDS.to_string()])? - making;
-        println!("| {keys} | {cost:.0} |");
+        let cost = instructions_between(&["hit", &keys, &few, "1"], MANY_ROUNDS)? - making;
+        let first = match number >= FIRST_ROUNDS[1] {
+            true => {
+                let cost = instructions_between(&["first-hit", &keys], FIRST_ROUNDS)?;
+                format!("{:.0}", cost - making)
+            }
+            false => String::new(),
+        };
+        println!("| {keys} | {cost:.0} | {first} |");
+    }
+    println!("\n| stored over, seconds | a hit of one of 10,000, instructions |\n|---|---|");
+    let making = instructions(&["request", "10000"])?;
+    for ages in AGES {
+        let subject = ["hit", "10000", &few, &ages.to_string()];
+        let cost = instructions_between(&subject, MANY_ROUNDS)? - making;
+        println!("| {ages} | {cost:.0} |");
     }
     println!("\n| fields | a hit, instructions | allocations |\n|---|---|---|");
     let making = ["request", "1"];
     let (made, allocated) = (instructions(&making)?, allocations(&making)?);
     for count in FIELDS {
-        let subject = ["hit", "1", &count.to_string()];
+        let subject = ["hit", "1", &count.to_string(), "1"];
         let (cost, allocates) = (instructions(&subject)?, allocations(&subject)?);
         println!(
             "| {count} | {:.0} | {:.1} |",
@@ -269,10 +351,11 @@ fn count() -> Result<(), Failure> {
 }
 
 fn time() -> Result<(), Failure> {
-    println!("| keys | a hit, ns | resident bytes for each | charged |\n|---|---|---|---|");
+    println!("| keys | a hit, ns | the first of an object | resident bytes for each | charged |");
+    println!("|---|---|---|---|---|");
     for keys in KEYS {
-        if available()? < keys * MOST_FOR_EACH {
-            println!("| {keys} | too little memory is free | | |");
+        if available()? < keys * MOST_FOR_EACH + keys.min(HOT) * MOST_FOR_HOT {
+            println!("| {keys} | too little memory is free | | | |");
             continue;
         }
         child("time-hit", keys)?;
@@ -299,34 +382,61 @@ fn child(what: &str, number: u64) -> Result<(), Failure> {
 }
 
 /// Short enough that some run without another process between.
-const HITS: u64 = 2000;
-const SAMPLES: usize = 200;
+const HITS: u64 = 1000;
+const SAMPLES: u64 = 400;
 
 fn time_of_hits(keys: u64) -> Result<(), Failure> {
     let before = resident()?;
     let mut edge = Edge::holding(keys, FEW_FIELDS)?;
     let bytes = resident()?.saturating_sub(before) / keys;
-    let mut walk = Walk(1);
-    let mut making = Vec::new();
-    let mut hitting = Vec::new();
-    for _ in 0..SAMPLES {
-        let started = Instant::now();
-        for _ in 0..HITS {
-            black_box(request(walk.next(keys))?);
-        }
-        making.push(started.elapsed());
-        let started = Instant::now();
-        for _ in 0..HITS {
-            edge.hit(request(walk.next(keys))?)?;
-        }
-        hitting.push(started.elapsed());
-    }
-    let least = |times: Vec<Duration>| times.into_iter().min().unwrap_or_default();
-    let cost = least(hitting).saturating_sub(least(making)).as_nanos() / u128::from(HITS);
     let charged = edge.store.usage().used / keys;
-    println!("| {keys} | {cost} | {bytes} | {charged} |");
+    let hot = keys.min(HOT);
+    let mut next = 0;
+    // In small stores there are too few of them.
+    let first = match keys >= HOT {
+        true => {
+            let cost = least_time(&mut edge, hot / HITS, || {
+                next += 1;
+                shuffled(next - 1, keys)
+            })?;
+            cost.to_string()
+        }
+        false => String::new(),
+    };
+    for number in next..hot {
+        edge.hit(request(shuffled(number, keys))?)?;
+    }
+    let mut walk = Walk(1);
+    let cost = least_time(&mut edge, SAMPLES, || shuffled(walk.next(hot), keys))?;
+    println!("| {keys} | {cost} | {first} | {bytes} | {charged} |");
     Ok(())
 }
+
+/// Nanoseconds of a hit, net of making its request: the least of so many samples.
+fn least_time(
+    edge: &mut Edge,
+    samples: u64,
+    mut next: impl FnMut() -> u64,
+) -> Result<u128, Failure> {
+    let mut least = [Duration::MAX; 2];
+    for _ in 0..samples {
+        let keys: Vec<u64> = (0..HITS).map(|_| next()).collect();
+        let started = Instant::now();
+        for key in &keys {
+            black_box(request(*key)?);
+        }
+        least[0] = least[0].min(started.elapsed());
+        let started = Instant::now();
+        for key in &keys {
+            edge.hit(request(*key)?)?;
+        }
+        least[1] = least[1].min(started.elapsed());
+    }
+    Ok(least[1].saturating_sub(least[0]).as_nanos() / u128::from(HITS))
+}
+
+/// Another process's turn falls into some of them, what the eviction does into each.
+const GOES: usize = 5;
 
 fn time_of_inserts(entries: u64) -> Result<(), Failure> {
     let edge = Edge::of_entries(entries)?;
@@ -340,13 +450,17 @@ fn time_of_inserts(entries: u64) -> Result<(), Failure> {
     let with_room = insert(&edge, entries)?;
     insert(&edge, entries)?;
     let evicting = insert(&edge, entries)?;
-    // What came first is there still, for it is hot; twice, for so often a hit counts.
-    for _ in 0..2 {
-        edge.fetch(0..entries * 9 / 10)?;
-    }
-    let mut slowest = Duration::ZERO;
-    for _ in 0..1000 {
-        slowest = slowest.max(insert(&edge, 1)?);
+    let mut least = Duration::MAX;
+    for _ in 0..GOES {
+        // What came first is there still, for it is hot; twice, for so often a hit counts.
+        for _ in 0..2 {
+            edge.fetch(0..entries * 9 / 10)?;
+        }
+        let mut slowest = Duration::ZERO;
+        for _ in 0..1000 {
+            slowest = slowest.max(insert(&edge, 1)?);
+        }
+        least = least.min(slowest);
     }
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
     let each = |time| micros(time) / entries as f64;
@@ -354,7 +468,7 @@ fn time_of_inserts(entries: u64) -> Result<(), Failure> {
         "| {entries} | {:.1} | {:.1} | {:.0} µs |",
         each(with_room),
         each(evicting),
-        micros(slowest)
+        micros(least)
     );
     Ok(())
 }

@@ -53,23 +53,28 @@ impl Bench {
 
 /// Instructions of a round.
 pub(crate) fn instructions(subject: &[&str]) -> Result<f64, Failure> {
+    instructions_between(subject, ROUNDS)
+}
+
+/// The same, by other numbers of rounds: where start-up is long, what it varies by must be shared by many.
+pub(crate) fn instructions_between(subject: &[&str], rounds: [u64; 2]) -> Result<f64, Failure> {
     let tool = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
-    slope(&tool, "Collected :", subject)
+    slope(&tool, "Collected :", subject, rounds)
 }
 
 /// Allocations of a round.
 #[allow(dead_code, reason = "not each bench counts them")]
 pub(crate) fn allocations(subject: &[&str]) -> Result<f64, Failure> {
     let tool = ["--tool=memcheck", "--undef-value-errors=no"];
-    slope(&tool, "total heap usage:", subject)
+    slope(&tool, "total heap usage:", subject, ROUNDS)
 }
 
-fn slope(tool: &[&str], before: &str, subject: &[&str]) -> Result<f64, Failure> {
+fn slope(tool: &[&str], before: &str, subject: &[&str], rounds: [u64; 2]) -> Result<f64, Failure> {
     let mut seen = [0.0; 2];
-    for (seen, rounds) in seen.iter_mut().zip(ROUNDS) {
+    for (seen, rounds) in seen.iter_mut().zip(rounds) {
         *seen = valgrind(tool, before, subject, rounds)?;
     }
-    Ok((seen[1] - seen[0]) / (ROUNDS[1] - ROUNDS[0]) as f64)
+    Ok((seen[1] - seen[0]) / (rounds[1] - rounds[0]) as f64)
 }
 
 /// Runs this very program under a tool of valgrind, and reads the number behind `before` in what the tool says.
