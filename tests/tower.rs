@@ -93,15 +93,17 @@ fn it_is_ready_though_the_inner_service_never_is() {
 async fn misses_over_a_limit_of_one_take_turns() {
     let (origin, mut calls) = origin();
     let cache = layer().layer(ConcurrencyLimit::new(origin, 1));
-    // Each driven by a task, as a server does.
-    let [first, second] = ["/1", "/2"].map(|path| tokio::spawn(cache.clone().oneshot(get(path))));
+    let mut first = spawn(cache.clone().oneshot(get("/1")));
+    let mut second = spawn(cache.clone().oneshot(get("/2")));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
     let call = calls.next().await;
     calls.none().await;
     call.answer(fresh(full("one")));
     let call = calls.next().await;
     call.answer(fresh(full("two")));
     for (viewer, expected) in [(first, "one"), (second, "two")] {
-        let response = within(viewer).await.unwrap().unwrap();
+        let response = within(viewer).await.unwrap();
         assert_eq!(text(response.into_body()).await.unwrap(), expected);
     }
 }
@@ -257,9 +259,13 @@ async fn over_load_shedding_the_leader_gets_its_error_and_hits_are_served() {
     let mut slow = spawn(cache.clone().oneshot(get("/slow")));
     assert_pending!(slow.poll());
     let held = calls.next().await;
-    let shed = within(cache.clone().oneshot(get("/shed"))).await;
-    let error = shed.map(drop).unwrap_err();
+    let mut leader = spawn(cache.clone().oneshot(get("/shed")));
+    let mut follower = spawn(cache.clone().oneshot(get("/shed")));
+    assert_pending!(leader.poll());
+    assert_pending!(follower.poll());
+    let error = leader.await.map(drop).unwrap_err();
     assert!(error.is::<Overloaded>(), "{error}");
+    assert_failed(&follower.await.unwrap(), StatusCode::BAD_GATEWAY);
     assert_stored(&cache, "/stored", "stored").await;
     held.answer(fresh(full("slow")));
     assert_eq!(slow.await.unwrap().status(), StatusCode::OK);
@@ -288,29 +294,19 @@ async fn the_leader_gets_the_inner_error_itself_and_followers_a_502() {
 
 /// Panics where the path says.
 #[derive(Clone, Default)]
-struct Panics {
-    calls: Counter,
-    is_ready: bool,
-}
+struct Panics(Counter);
 
 impl Service<Request<NoBody>> for Panics {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    /// The second time: so that others wait for what panics in `call`.
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        match std::mem::replace(&mut self.is_ready, true) {
-            true => Poll::Ready(Ok(())),
-            false => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<NoBody>) -> Self::Future {
-        let again = self.calls.add() > 0;
+        let again = self.0.add() > 0;
         let path = request.uri().path().to_owned();
         if path == "/call" && !again {
             panic!("in call");

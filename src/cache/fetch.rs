@@ -1,4 +1,4 @@
-//! A fetch that several may share, and that outlives the viewer that started it.
+//! A fetch that several may share: a task of its own, which outlives the viewer that started it.
 
 use super::{
     asked::Asked,
@@ -9,7 +9,7 @@ use super::{
     piece::ask_for_block,
     respond,
     sent::Sent,
-    spawn::{driven, spawn},
+    spawn::spawn,
     storing::{Storage, announced_length},
 };
 use crate::{
@@ -24,19 +24,12 @@ use crate::{
     status::{CacheStatus, Detail},
     store::Store,
 };
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
-use std::{
-    future::{Future, poll_fn},
-    panic::AssertUnwindSafe,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc};
 use tokio::sync::oneshot;
 use tower_service::Service;
-use tracing::Instrument;
 
 /// A fetch to be started.
 pub(super) struct Fetch<S, St, ReqBody> {
@@ -49,8 +42,10 @@ pub(super) struct Fetch<S, St, ReqBody> {
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
-/// Starts it for nobody who waits.
-pub(super) fn start<S, St, ReqBody, ResBody>(fetch: Fetch<S, St, ReqBody>)
+/// Starts it; the leader's answer comes through what this gives.
+pub(super) fn start<S, St, ReqBody, ResBody>(
+    fetch: Fetch<S, St, ReqBody>,
+) -> oneshot::Receiver<Answer<ResBody, S::Error>>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
     S::Future: Send + 'static,
@@ -61,40 +56,10 @@ where
     ResBody::Data: Send,
     ResBody::Error: Into<BoxError>,
 {
-    let (answer, _nobody) = oneshot::channel();
+    let (answer, receiver) = oneshot::channel();
     // Boxed here, and what is long below: a large future would be copied several times on its way into a task.
     spawn(Box::pin(fetch.run(answer)));
-}
-
-/// Starts it for its leader, who drives it up to the head unless somebody else waits for it, too. `None`: the runtime is
-/// shutting down.
-pub(super) fn lead<S, St, ReqBody, ResBody>(
-    fetch: Fetch<S, St, ReqBody>,
-) -> impl Future<Output = Option<Answer<ResBody, S::Error>>>
-where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    St: Store,
-    ReqBody: Send + 'static,
-    ResBody: Body + Send + 'static,
-    ResBody::Data: Send,
-    ResBody::Error: Into<BoxError>,
-{
-    let (sender, mut answer) = oneshot::channel();
-    let driven = driven();
-    fetch.landing.when_needed(driven.releaser());
-    let task: BoxFuture<'static, ()> = Box::pin(fetch.run(sender));
-    driven.put(task.in_current_span());
-    poll_fn(move |cx| {
-        let is_here = driven.poll(cx);
-        match answer.try_recv() {
-            Ok(answer) => Poll::Ready(Some(answer)),
-            // What comes while it is driven here, this polls itself, and needn't be woken for.
-            Err(_) if is_here => Poll::Pending,
-            Err(_) => Pin::new(&mut answer).poll(cx).map(Result::ok),
-        }
-    })
+    receiver
 }
 
 /// Those who wait: the followers, and the leader.

@@ -261,16 +261,16 @@ where
             return;
         };
         asked.ask_for_the_whole();
-        fetch::start(Fetch {
+        drop(fetch::start(Fetch {
             asked,
             inner,
             body,
             landing,
             found,
-        });
+        }));
     }
 
-    /// Fetches for others, too, and waits for the head.
+    /// Fetches in a task of its own, and waits for its head.
     fn lead(
         self,
         landing: FlightLanding,
@@ -279,7 +279,7 @@ where
         let Self { asked, inner, body } = self;
         let (settings, key) = (asked.settings.clone(), asked.key.clone());
         let status = CacheStatus::forwarded(found.forward());
-        let answer = fetch::lead(Fetch {
+        let answer = fetch::start(Fetch {
             asked,
             inner,
             body,
@@ -288,9 +288,9 @@ where
         });
         async move {
             match answer.await {
-                Some(answer) => answer,
+                Ok(answer) => answer,
                 // The task is gone: the runtime is shutting down.
-                None => Ok(respond::failure(
+                Err(_gone) => Ok(respond::failure(
                     &settings,
                     &key,
                     StatusCode::INTERNAL_SERVER_ERROR,

@@ -87,15 +87,13 @@
 //!
 //! # Runtime
 //!
-//! A fetch is driven by the request that leads it while nobody else waits for it, and is a tokio task from then on, or from
-//! its head on, or when that request is dropped. Without a tokio runtime, a request that must be fetched panics.
+//! A fetch is a tokio task. Without a tokio runtime, a request that must be fetched panics in `tokio::spawn`.
 
 mod asked;
 mod block;
 mod carry;
 mod confirm;
 mod core;
-mod driven;
 mod extent;
 mod fetch;
 mod flight;

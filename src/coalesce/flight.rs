@@ -12,7 +12,6 @@ type Outcome<T> = Box<dyn Fn() -> T + Send>;
 enum State<T> {
     Flying {
         waiting: Vec<Waiting>,
-        needed: Needed,
     },
     /// Each who waited finds its own value in its place; who comes later gets one made.
     Landed {
@@ -30,14 +29,6 @@ enum Waiting {
     Left,
 }
 
-/// Whether somebody but the leader waits.
-enum Needed {
-    Not,
-    /// The leader wants to hear of it.
-    Tell(Box<dyn FnOnce() + Send>),
-    ByOthers,
-}
-
 /// The state that leader and followers share.
 pub(crate) struct Flight<T> {
     state: Mutex<State<T>>,
@@ -47,7 +38,7 @@ impl<T> Flight<T> {
     /// Joins.
     pub(crate) fn follow(self: &Arc<Self>) -> Follow<T> {
         let place = match &mut *self.state.lock() {
-            State::Flying { waiting, .. } => {
+            State::Flying { waiting } => {
                 // The last places are looked at first: who leaves early came late.
                 let free = waiting
                     .iter()
@@ -87,7 +78,6 @@ impl<T> Lead<T> {
             flight: Arc::new(Flight {
                 state: Mutex::new(State::Flying {
                     waiting: Vec::new(),
-                    needed: Needed::Not,
                 }),
             }),
         }
@@ -99,17 +89,6 @@ impl<T> Lead<T> {
 
     pub(crate) fn leads(&self, flight: &Arc<Flight<T>>) -> bool {
         Arc::ptr_eq(&self.flight, flight)
-    }
-
-    /// Calls `tell` once a follower waits, or now if one does.
-    pub(crate) fn when_needed(&self, tell: impl FnOnce() + Send + 'static) {
-        if let State::Flying { needed, .. } = &mut *self.flight.state.lock()
-            && let Needed::Not = needed
-        {
-            *needed = Needed::Tell(Box::new(tell));
-            return;
-        }
-        tell();
     }
 
     /// Makes a value for each who waits, now: so that a reader of a moving window is there before the window moves.
@@ -127,16 +106,14 @@ impl<T> Lead<T> {
     }
 
     fn end(&self, end: impl FnOnce(&[Waiting]) -> State<T>) {
-        // What the leader would be told is dropped outside the lock.
-        let (wakers, _needed) = {
+        let wakers = {
             let mut state = self.flight.state.lock();
-            let State::Flying { waiting, needed } = &mut *state else {
+            let State::Flying { waiting } = &mut *state else {
                 return;
             };
             let waiting = std::mem::take(waiting);
-            let needed = std::mem::replace(needed, Needed::Not);
             *state = end(&waiting);
-            (waiting, needed)
+            waiting
         };
         for place in wakers {
             if let Waiting::For(Some(waker)) = place {
@@ -188,28 +165,18 @@ impl<T> Future for Follow<T> {
             Place::Taken => return Poll::Ready(None),
             Place::Waiting(place) => *place,
         };
-        let needed = match &mut *this.flight.state.lock() {
-            State::Flying { waiting, needed } => {
+        let value = match &mut *this.flight.state.lock() {
+            State::Flying { waiting } => {
                 if let Some(waker) = waiting.get_mut(place) {
                     *waker = Waiting::For(Some(cx.waker().clone()));
                 }
-                std::mem::replace(needed, Needed::ByOthers)
+                return Poll::Pending;
             }
-            State::Landed { places, .. } => {
-                let value = places.get_mut(place).and_then(Option::take);
-                this.place = Place::Taken;
-                return Poll::Ready(value);
-            }
-            State::Lost => {
-                this.place = Place::Taken;
-                return Poll::Ready(None);
-            }
+            State::Landed { places, .. } => places.get_mut(place).and_then(Option::take),
+            State::Lost => None,
         };
-        // Outside the lock: it may land the flight.
-        if let Needed::Tell(tell) = needed {
-            tell();
-        }
-        Poll::Pending
+        this.place = Place::Taken;
+        Poll::Ready(value)
     }
 }
 
@@ -220,7 +187,7 @@ impl<T> Drop for Follow<T> {
         };
         // Dropped outside the lock: a value may hold a reader, whose own drop takes other locks.
         let _unclaimed = match &mut *self.flight.state.lock() {
-            State::Flying { waiting, .. } => {
+            State::Flying { waiting } => {
                 if let Some(waker) = waiting.get_mut(place) {
                     *waker = Waiting::Left;
                 }

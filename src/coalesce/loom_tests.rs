@@ -290,24 +290,3 @@ fn while_one_leads_in_the_place_of_another_the_next_who_is_tired_follows() {
         assert_empty(&table);
     });
 }
-
-#[test]
-fn a_leader_hears_once_of_those_who_wait() {
-    model(|| {
-        let lead = Lead::<u32>::new();
-        let heard = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
-        let followers = [follow(lead.flight()), follow(lead.flight())];
-        let told = heard.clone();
-        lead.when_needed(move || {
-            told.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        });
-        lead.land(|| 7);
-        for follower in followers {
-            assert_eq!(follower.join().unwrap(), Some(7));
-        }
-        assert!(heard.load(std::sync::atomic::Ordering::SeqCst) <= 1);
-        // Before the landing, or never: what it holds is gone with that.
-        drop(lead);
-        assert_eq!(Arc::strong_count(&heard), 1);
-    });
-}

@@ -185,11 +185,6 @@ impl<K: Eq + Hash, T> Landing<K, T> {
         self.lead.land(outcome);
     }
 
-    /// Calls `tell` once a follower waits, or now if one does.
-    pub(crate) fn when_needed(&self, tell: impl FnOnce() + Send + 'static) {
-        self.lead.when_needed(tell);
-    }
-
     /// Takes the flight out of the table: whoever comes now leads anew, and there is room for another.
     pub(crate) fn close(&mut self) {
         // Another of this key may be there by now.

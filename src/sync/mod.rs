@@ -3,9 +3,8 @@
 //! | structure | what its `loom_tests` claim, however threads interleave |
 //! |---|---|
 //! | `fill` | each reader sees each byte and how it ends; nobody waits for who is gone; a window stays within its bounds |
-//! | `coalesce::flight` | each follower gets a value of its own, or learns that there is none; a leader hears once of those who wait |
+//! | `coalesce::flight` | each follower gets a value of its own, or learns that there is none |
 //! | `coalesce` | one leads; of those who take over from one that is stuck, one; all room comes back, and nothing stays in the table |
-//! | `cache::driven` | a task ends once, whoever drives it; who drove it is told when it goes |
 //! | `invalidation` | what was issued before a look-up is seen by it, whatever was stamped meanwhile; it is complete when it says so, and nobody waits for longer |
 //! | `store::ledger` | never more than the cap, and nothing left at the end |
 //! | `origin::shield` | one request tries a shield that is down; what is found once is news once; an old answer raises nothing that went down since |

@@ -224,6 +224,7 @@ impl Service<Uri> for Remote {
 #[derive(Clone, Copy)]
 struct Caller {
     asker: Option<u64>,
+    task: Option<tokio::task::Id>,
 }
 
 fn gated(world: &World, level: usize, inner: AnyService) -> AnyService {
@@ -253,9 +254,10 @@ impl Service<Request<AnyBody>> for Gate {
 
     fn call(&mut self, mut request: Request<AnyBody>) -> Answering {
         let asker = text(request.headers(), "x-viewer").parse().ok();
-        // Alone, so that the eye below sees what the cache puts beside it.
-        request.extensions_mut().clear();
-        request.extensions_mut().insert(Caller { asker });
+        request.extensions_mut().insert(Caller {
+            asker,
+            task: tokio::task::try_id(),
+        });
         let (world, is_first) = (self.world.clone(), self.level == 0);
         let begun = world.moment();
         let above = Above {
@@ -314,8 +316,7 @@ impl Service<Request<AnyBody>> for Tap {
         let below = Below {
             level: self.level,
             asker: caller.and_then(|caller| caller.asker),
-            // The cache marks the requests that it makes for others, too.
-            is_led: caller.is_some() && request.extensions().len() > 1,
+            is_led: caller.is_some_and(|caller| caller.task != tokio::task::try_id()),
             has_credentials: self.profile.sees_credentials(fields),
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
