@@ -12,16 +12,23 @@ use http_body_util::Empty;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{net::SocketAddr, time::Duration};
-use tokio::{net::TcpSocket, task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpSocket,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
 /// No answer takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The proxy ends a connection on which no request came for 30 s, and on a busy machine a viewer may come so late.
+const IDLE: Duration = Duration::from_secs(25);
 /// What a slow reader takes at once.
 const SIP: usize = 8 << 10;
 
 pub(crate) struct Connection {
     proxy: SocketAddr,
     sender: Sender,
+    answered_at: Instant,
     /// Ends with the connection, and the connection with it.
     _driver: JoinSet<()>,
 }
@@ -67,6 +74,7 @@ impl Connection {
         Ok(Self {
             proxy,
             sender,
+            answered_at: Instant::now(),
             _driver: driver,
         })
     }
@@ -78,7 +86,12 @@ impl Connection {
             Sender::Http1(sender) => {
                 let mut answers = Vec::with_capacity(asks.len());
                 for ask in asks {
-                    answers.push(in_time(ask, http1(sender, proxy, ask)).await);
+                    let is_idle = self.answered_at.elapsed() > IDLE;
+                    answers.push(match in_time(ask, http1(sender, proxy, ask)).await {
+                        Err(_ended) if is_idle => Ok(Answer::aborted()),
+                        answer => answer,
+                    });
+                    self.answered_at = Instant::now();
                 }
                 answers
             }
