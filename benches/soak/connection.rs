@@ -20,7 +20,8 @@ use tokio::{
 
 /// No answer takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The proxy ends a connection on which no request came for 30 s, and on a busy machine a viewer may come so late.
+/// The proxy ends a connection on which no request came for 30 s since it wrote the last answer. Who reads that slowly, or gets its turn
+/// late, comes later.
 const IDLE: Duration = Duration::from_secs(25);
 /// What a slow reader takes at once.
 const SIP: usize = 8 << 10;
@@ -28,7 +29,7 @@ const SIP: usize = 8 << 10;
 pub(crate) struct Connection {
     proxy: SocketAddr,
     sender: Sender,
-    answered_at: Instant,
+    asked_at: Instant,
     /// Ends with the connection, and the connection with it.
     _driver: JoinSet<()>,
 }
@@ -74,7 +75,7 @@ impl Connection {
         Ok(Self {
             proxy,
             sender,
-            answered_at: Instant::now(),
+            asked_at: Instant::now(),
             _driver: driver,
         })
     }
@@ -86,12 +87,12 @@ impl Connection {
             Sender::Http1(sender) => {
                 let mut answers = Vec::with_capacity(asks.len());
                 for ask in asks {
-                    let is_idle = self.answered_at.elapsed() > IDLE;
+                    let is_idle = self.asked_at.elapsed() > IDLE;
+                    self.asked_at = Instant::now();
                     answers.push(match in_time(ask, http1(sender, proxy, ask)).await {
                         Err(_ended) if is_idle => Ok(Answer::aborted()),
                         answer => answer,
                     });
-                    self.answered_at = Instant::now();
                 }
                 answers
             }
