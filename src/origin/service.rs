@@ -175,6 +175,12 @@ impl Shared {
         if head_length(response.headers()) > self.max_response_head {
             return Err(OriginFailure::HeaderTooBig);
         }
+        // Nobody takes off another coding, and without the field nobody would know of it.
+        if response.headers().contains_key(header::TRANSFER_ENCODING)
+            && !request::is_chunked(response.headers())
+        {
+            return Err(OriginFailure::InvalidResponse);
+        }
         let mut response = match (response.status(), viewer) {
             (StatusCode::SWITCHING_PROTOCOLS, Some(viewer)) => {
                 let idle = self.websocket_idle_timeout;
@@ -336,8 +342,15 @@ fn finish<B>(response: &mut Response<B>) {
     let headers = response.headers_mut();
     remove_hop_by_hop(headers);
     // Where there is no body, as in an answer to HEAD, nobody has read it: of two lengths the viewer would choose one.
-    if headers.contains_key(header::CONTENT_LENGTH) && content_length(headers).is_none() {
-        headers.remove(header::CONTENT_LENGTH);
+    let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
+    let (line, more) = (lines.next(), lines.next());
+    let is_number = |line: &HeaderValue| line.as_bytes().iter().all(u8::is_ascii_digit);
+    if line.is_some_and(|line| more.is_some() || !is_number(line)) {
+        // One that is said several times is said once (RFC 9110 section 8.6).
+        match content_length(headers) {
+            Some(length) => headers.insert(header::CONTENT_LENGTH, length.into()),
+            None => headers.remove(header::CONTENT_LENGTH),
+        };
     }
     // A message of ours, whatever the origin speaks (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
