@@ -298,12 +298,43 @@ async fn a_304_of_another_last_modified_updates_nothing_and_the_whole_is_asked_f
         let next = ask(&setup.service, get("/a")).await;
         assert_eq!(next.cache.is_hit(), confirms, "{tag:?} {said:?}");
         assert_eq!(next.body, b"body");
+        let cache_status = answer.header("cache-status").unwrap();
+        assert_eq!(cache_status.contains("revalidated"), confirms);
         if !confirms {
+            assert!(cache_status.contains("stale-if-error"), "{cache_status}");
             assert_eq!(answer.header("last-modified"), Some(OLD), "{said:?}");
             assert_eq!(answer.header("age"), Some("61"), "{said:?}");
             let asked = setup.seen.last().headers;
             assert!(!asked.contains_key("if-modified-since"), "{said:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_stale_is_a_502_where_a_304_is_of_another_version_and_then_fetched() {
+    for cache_control in ["max-age=60, must-revalidate", "no-cache"] {
+        let setup = setup(move |request: Request<ReqBody>| async move {
+            let asks = request.headers().contains_key("if-modified-since");
+            let modified = match asks {
+                true => "Tue, 30 Dec 2025 00:00:00 GMT",
+                false => "Wed, 31 Dec 2025 00:00:00 GMT",
+            };
+            let fields = [
+                ("cache-control", cache_control),
+                ("last-modified", modified),
+            ];
+            let mut answer = response(&fields, if asks { "" } else { "body" });
+            if asks {
+                *answer.status_mut() = http::StatusCode::NOT_MODIFIED;
+            }
+            answer
+        });
+        ask(&setup.service, get("/a")).await;
+        setup.clock.advance(61 * SECOND);
+        assert_eq!(ask(&setup.service, get("/a")).await.status, 502);
+        let next = ask(&setup.service, get("/a")).await;
+        assert_eq!((next.status, &next.body[..]), (200, &b"body"[..]));
+        assert!(next.cache.is_stored());
     }
 }
 

@@ -25,10 +25,12 @@ pub(super) struct Confirmed {
     pub(super) stored: bool,
     /// Others may use it, too.
     pub(super) shareable: bool,
+    /// It isn't confirmed: what came is of another version.
+    pub(super) is_other: bool,
 }
 
 /// Merges a 304 into the object that it confirms, and stores the result (RFC 9111 sections 3.2 and 4.3.4). One of another version
-/// confirms it for this request only.
+/// confirms nothing.
 pub(super) async fn confirm<St: Store>(
     storing: &Storing<St>,
     object: &Object,
@@ -65,6 +67,7 @@ pub(super) async fn confirm<St: Store>(
             object: object.clone(),
             stored: false,
             shareable,
+            is_other: true,
         };
     }
     match judged {
@@ -105,6 +108,7 @@ pub(super) async fn confirm<St: Store>(
                 object: confirmed,
                 stored,
                 shareable,
+                is_other: false,
             }
         }
         Err(refusal) => {
@@ -125,6 +129,7 @@ pub(super) async fn confirm<St: Store>(
                 object: object.with_head(head),
                 stored: false,
                 shareable: false,
+                is_other: false,
             }
         }
     }

@@ -56,7 +56,8 @@
 //!
 //! What is stale is asked about by its own validators, and a 304 freshens it. One whose `Last-Modified` is another than the stored
 //! one's, where no `ETag` is stored, is of another version (an older server behind the same name answers so): it freshens nothing;
-//! what is stored answers this request once more, and goes, so that the next one fetches the whole.
+//! what is stored stands in for this request (`detail=stale-if-error`), or where it may not be used stale (`must-revalidate`,
+//! `no-cache`, invalidated), a 502 does; and it goes, so that the next one fetches the whole.
 //!
 //! # HEAD
 //!

@@ -5,7 +5,7 @@ use super::{
     asked::Asked,
     confirm::{confirm, described},
     core::Shared,
-    lookup::{Found, times},
+    lookup::{Found, standing, times},
     respond::{self, Viewer},
     settings::Settings,
     stale::{has_good, may_stand_in},
@@ -16,6 +16,7 @@ use crate::{
     conditional,
     freshness::{self, Forward, Freshness, Refusal},
     headers::{RequestFacts, remove_hop_by_hop},
+    invalidation::Standing,
     status::{CacheStatus, Detail},
     store::{Object, Part, Store},
 };
@@ -150,13 +151,34 @@ impl<St: Store> Sent<St> {
             forward_status: Some(StatusCode::NOT_MODIFIED),
             ttl: Some(times(self.shared(), &confirmed.object, now).ttl(now)),
             stored: confirmed.stored,
-            detail: Some(Detail::Revalidated),
+            detail: Some(match confirmed.is_other {
+                true => Detail::StaleIfError,
+                false => Detail::Revalidated,
+            }),
             origin_shield_hit,
             ..CacheStatus::forwarded(self.forward)
         };
         let viewer = self.viewer();
+        if confirmed.is_other && !self.may_be_stale(&confirmed.object) {
+            let (settings, key) = (self.settings(), self.storing.key());
+            let code = StatusCode::BAD_GATEWAY;
+            let status = CacheStatus {
+                ttl: None,
+                ..status
+            };
+            let answer = respond::failure(settings, key, code, status, Detail::FetchFailed);
+            return Some((answer, confirmed.shareable));
+        }
         let answer = respond::stored(self.settings(), &viewer, &confirmed.object, now, status);
         Some((answer, confirmed.shareable))
+    }
+
+    /// Whether nothing forbids to use an object that nobody confirmed (RFC 9111 section 4.2.4): the origin, or an invalidation.
+    fn may_be_stale(&self, object: &Object) -> bool {
+        let said = &object.head().freshness;
+        !said.never_stale
+            && !said.always_validate
+            && standing(self.shared(), object) == Standing::Current
     }
 
     /// Whether the next answer for the key won't be stored either, by what the inner service was asked.

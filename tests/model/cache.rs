@@ -73,6 +73,19 @@ pub(crate) struct Response {
     pub(crate) body: String,
 }
 
+impl Response {
+    /// The cache's own.
+    fn empty(status: u16) -> Self {
+        let mut fields = Fields::default();
+        fields.add("content-length", "0");
+        Self {
+            status,
+            fields,
+            body: String::new(),
+        }
+    }
+}
+
 /// The service failed: there is no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failed;
@@ -366,14 +379,8 @@ impl Cache {
         }
         // RFC 9111 section 5.2.1.7: "either a stored response ... or a 504".
         if Asked::of(request).only_if_cached {
-            let mut fields = Fields::default();
-            fields.add("content-length", "0");
             return Ok(Answer {
-                response: Response {
-                    status: 504,
-                    fields,
-                    body: String::new(),
-                },
+                response: Response::empty(504),
                 // RFC 9211 sections 2.1 and 2.2: neither satisfied from the store nor forwarded.
                 status: Status::default(),
             });
@@ -862,13 +869,20 @@ impl Cache {
             received_at,
         };
         let judged = self.storable(&exchange);
-        // Choice (`confirm`): what a 304 of another version was asked about answers once more, and is fetched anew then.
+        // Choice (`confirm`): what a 304 of another version was asked about answers once more, if it may be stale (RFC 9111 section
+        // 4.2.4), and is fetched anew then.
         if is_of_another {
             if judged != Err(Refusal::Request) {
                 self.stored[at].state = State::Removed;
             }
+            let may_be_stale = !Said::of(&old.fields).forbids_stale()
+                && old.state == State::Kept
+                && old.soft.is_none();
             return Answer {
-                response: present(&old, request, received_at),
+                response: match may_be_stale {
+                    true => present(&old, request, received_at),
+                    false => Response::empty(502),
+                },
                 status,
             };
         }
