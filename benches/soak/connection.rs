@@ -89,10 +89,7 @@ impl Connection {
                 for ask in asks {
                     let is_idle = self.asked_at.elapsed() > IDLE;
                     self.asked_at = Instant::now();
-                    answers.push(match in_time(ask, http1(sender, proxy, ask)).await {
-                        Err(_ended) if is_idle => Ok(Answer::aborted()),
-                        answer => answer,
-                    });
+                    answers.push(in_time(ask, http1(sender, proxy, ask, is_idle)).await);
                 }
                 answers
             }
@@ -121,8 +118,12 @@ async fn http1(
     sender: &mut http1::SendRequest<Empty<Bytes>>,
     proxy: SocketAddr,
     ask: &Ask,
+    is_idle: bool,
 ) -> Result<Answer, Failure> {
-    sender.ready().await?;
+    match sender.ready().await {
+        Err(_ended) if is_idle => return Ok(Answer::aborted()),
+        ready => ready?,
+    }
     let mut request = ask.request(proxy)?;
     *request.uri_mut() = Uri::try_from(ask.object.path())?;
     let asked_at = now();
