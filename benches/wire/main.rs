@@ -12,7 +12,7 @@
 //!
 //! | | direct | through | target |
 //! |---|---|---|---|
-//! | slowest first byte of 1,000 cold clients, Content-Length | 24.9 | 26.7 | 50 ms later or 1.5 times: met |
+//! | slowest first byte of 1,000 cold clients, Content-Length | 24.9 | 26.7 | 40 ms later or 1.5 times: met |
 //! | the same, chunked | 19.2 | 27.9 | the same: met |
 //! | first byte of 10 MiB over 2 s | 0.24 | 0.70 | 2 ms later: met |
 //! | delay of an event, median | 0.17 | 0.29 | 2 ms later: met |

@@ -54,7 +54,7 @@ pub(crate) async fn cold_clients(targets: &Targets, report: &mut Report) -> Resu
             &what,
             direct,
             through,
-            Limit::LaterOrHalfAgain(Duration::from_millis(50)),
+            Limit::LaterOrHalfAgain(Duration::from_millis(40)),
         );
     }
     Ok(())

@@ -76,7 +76,7 @@ impl CdnLoopLayer {
     }
 
     /// The layer around a cache over `inner`, for both the same as above the cache: but the member is appended below it, so that
-    /// hits don't pay for what no origin sees.
+    /// hits don't pay for what no origin sees. A policy's key, `Vary` and `bypass_if` don't see our member then.
     ///
     /// ```
     /// use frontage::{CacheLayer, MemoryStore, cdn_loop::CdnLoopLayer};
