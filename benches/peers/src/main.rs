@@ -13,34 +13,33 @@
 //!
 //! # Over sockets
 //!
-//! 2026-11-21, two cores of which other builds took both all the time (load 12 to 17), medians of 9 rounds of 1 s, 32 connections: to be
-//! taken again on a quiet machine; until then only large differences mean something. The ratio to the ceiling (`hyper`, or
-//! `axum`) in requests per second of server CPU time, and those requests; p50, p99 and p99.9 at 1 KiB in ms:
+//! The ratio to the ceiling (`hyper`, or `axum`) in requests per second of server CPU time, and those requests; p50, p99 and p99.9 at 1 KiB
+//! in ms. 2026-11-22, a soak and other programs beside it (load 8), medians of 7 rounds of 0.5 s, 32 connections:
 //!
 //! | | 1 KiB | 32 KiB | 1 MiB | 10,000 keys of 1 KiB | latency |
 //! |---|---|---|---|---|---|
-//! | hyper | 1.00 · 169,091 | 1.00 · 140,542 | 1.00 · 7,141 | 1.00 · 176,181 | 0.34, 5.63, 9.41 |
-//! | reverse_proxy | 0.85 · 141,806 | 0.81 · 115,523 | 0.89 · 6,355 | 0.73 · 128,971 | 0.37, 5.75, 9.37 |
+//! | hyper | 1.00 · 170,057 | 1.00 · 145,161 | 1.00 · 6,004 | 1.00 · 169,058 | 0.34, 0.62, 1.36 |
+//! | reverse_proxy | 0.88 · 147,749 | 0.92 · 126,196 | 0.92 · 5,391 | 0.78 · 131,237 | 0.36, 0.70, 3.15 |
+//! | axum | 1.00 · 149,407 | 1.00 · 127,183 | 1.00 · 5,302 | 1.00 · 140,544 | 0.37, 0.73, 1.69 |
+//! | frontage-axum | 0.95 · 131,535 | 0.85 · 109,379 | 1.10 · 5,799 | 0.84 · 118,102 | 0.39, 0.73, 1.30 |
+//! | target: reverse_proxy | 0.94: missed | 0.97: missed | 0.97: missed | 0.90: missed | |
+//! | target: frontage-axum | 0.97: missed | 0.97: missed | 0.97: met | 0.97: missed | |
+//!
+//! To be taken again on a quiet machine: the day before, with little beside it, they were 0.875, 0.883, 0.967 and 0.742, and 0.926, 1.078,
+//! 0.974 and 0.802. The peers, 2026-11-21, other builds on both cores (load 12 to 17), medians of 9 rounds of 1 s (`reverse_proxy` had 0.85,
+//! 0.81, 0.89 and 0.73 in that run):
+//!
+//! | | 1 KiB | 32 KiB | 1 MiB | 10,000 keys of 1 KiB | latency |
+//! |---|---|---|---|---|---|
 //! | nginx | 0.64 · 108,854 | 0.68 · 96,576 | 0.41 · 2,872 | 0.52 · 91,605 | 0.43, 6.42, 10.18 |
 //! | varnish | 0.50 · 83,625 | 0.48 · 67,329 | 0.94 · 6,604 | 0.44 · 76,803 | 0.46, 5.97, 9.13 |
 //! | pingora | 0.33 · 54,616 | 0.30 · 41,225 | 0.45 · 3,258 | 0.26 · 44,693 | 0.75, 7.80, 11.00 |
 //! | http-cache-tower | 0.18 · 30,342 | 0.10 · 13,482 | 0.07 · 518 | 0.18 · 31,021 | 2.70, 10.66, 18.64 |
-//! | axum | 1.00 · 136,109 | 1.00 · 117,167 | 1.00 · 7,000 | 1.00 · 147,958 | 0.38, 6.25, 10.24 |
-//! | frontage-axum | 0.93 · 131,511 | 0.92 · 108,145 | 1.00 · 6,984 | 0.80 · 119,217 | 0.39, 6.27, 9.44 |
 //! | http-cache-tower-axum | 0.22 · 28,504 | 0.11 · 12,981 | 0.10 · 685 | 0.19 · 27,888 | 3.07, 10.53, 14.82 |
 //! | axum-response-cache | 0.96 · 133,618 | 0.96 · 115,543 | 1.03 · 7,222 | 0.86 · 127,849 | 0.39, 5.71, 8.70 |
-//! | target: reverse_proxy | 0.94: missed | 0.97: missed | 0.97: missed | 0.90: missed | |
-//! | target: frontage-axum | 0.97: missed | 0.97: missed | 0.97: met | 0.97: missed | |
 //!
-//! Later that day, bodies of up to 1 MiB now stored in one piece, little else running, 5 rounds of 0.6 s, five subjects:
-//! `reverse_proxy` 0.875, 0.883, 0.967 and 0.742; `frontage-axum` 0.926, 1.078, 0.974 and 0.802.
-//!
-//! 2026-11-22, after bodies and futures were made smaller and `CDN-Loop` went around the cache; other builds took both cores (load 12
-//! to 18), 7 rounds of 0.5 s, old and new in turn: too noisy to tell them apart. `reverse_proxy` 0.84 to 0.88, 0.89 to 0.93, 0.96 to
-//! 1.05 and 0.72 to 0.80; the old one 0.85 to 0.88, 0.87, 0.98 to 1.06 and 0.76 to 0.79. To be taken again on a quiet machine.
-//!
-//! In user space a hit of 1 KiB takes `hyper` 13,404 instructions and `reverse_proxy` 17,043, 18,355 before (callgrind, by `peers load`,
-//! 2026-11-22); `axum` 19,257 and `frontage-axum` 21,938 (2026-11-21). Of the 3,640 between the first two writing three more
+//! In user space a hit of 1 KiB takes `hyper` 13,404 instructions and `reverse_proxy` 16,836, the day before 18,355 (callgrind, by `peers
+//! load`); `axum` 19,257 and `frontage-axum` 21,938 (2026-11-21). Of the 3,430 between the first two writing three more
 //! fields takes 420, to see that there is no `CDN-Loop` 200, the check of the host 250, what the server does for upgrades, HTTP/2 and a
 //! graceful end 400; the rest is the cache and moving requests and responses, net of the ceiling's making of its response.
 //!
@@ -51,8 +50,9 @@
 //! Of code, a hit misses an L1 of 32 KiB 1,060 times, the ceiling 620 times; now 974. One code generation unit would save 460
 //! instructions here, and 210 there; huge pages for the heap (`glibc.malloc.hugetlb=1`) showed nothing.
 //!
-//! In the table, 1 MiB was still stored in the pieces in which it came from the origin, some 112 KiB each, and written by as many system
-//! calls, 9, where the ceiling needs one.
+//! What would be needed: a request takes the ceiling 5.9 µs, so 0.94 leaves 0.4 µs, some 1,600 instructions, where now are 3,430, and a hit by
+//! itself, with what the ceiling takes to make its response off, has 2,000 (see `benches/hit.rs`). For many keys, fewer reads of cold
+//! memory: a head that is written to the connection as it is stored, where hyper wants a map of fields, cloned for each answer.
 //!
 //! # In-process
 //!
