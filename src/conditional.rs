@@ -218,6 +218,39 @@ mod tests {
     }
 
     #[test]
+    fn a_304_is_of_another_version_by_its_date_alone_and_where_no_tag_is_stored() {
+        let modified = |date| ("last-modified", date);
+        for (said, stored, expected) in [
+            (&[modified(NEW)][..], &[modified(OLD)][..], true),
+            (&[modified(OLD)], &[modified(NEW)], true),
+            (&[modified(OLD)], &[modified(OLD)], false),
+            (
+                &[modified("Thursday, 01-Jan-26 00:00:00 GMT")],
+                &[modified(OLD)],
+                false,
+            ),
+            // Of a date that can't be read, or isn't said once, nothing follows.
+            (&[modified("yesterday")], &[modified(OLD)], false),
+            (&[modified(NEW)], &[modified("yesterday")], false),
+            (&[], &[modified(OLD)], false),
+            (&[modified(NEW)], &[], false),
+            (
+                &[modified(NEW)],
+                &[modified(OLD), ("etag", "W/\"a\"")],
+                false,
+            ),
+            (&[modified(NEW)], &[modified(OLD), ("etag", "")], false),
+            (&[modified(NEW), ("etag", "\"b\"")], &[modified(OLD)], true),
+        ] {
+            assert_eq!(
+                is_of_another_version(&map(said), &map(stored)),
+                expected,
+                "{said:?} {stored:?}"
+            );
+        }
+    }
+
+    #[test]
     fn tags_are_compared_weakly() {
         for (condition, etag, expected) in [
             ("\"a\"", "\"a\"", true),

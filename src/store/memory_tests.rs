@@ -396,12 +396,21 @@ fn nothing_that_is_kept_holds_a_buffer_of_the_connection() {
     assert!(commit(writer.unwrap()).is_some());
     assert!(!is_held());
 
+    // It might have been packed, but for its address.
+    let (mut fields, is_held) = sliced();
+    fields.insert("content-length", HeaderValue::from_static("0"));
+    let mut unnamed = Head::sample(fields);
+    unnamed.address = Box::default();
+    let writer = store.writer(&key(4), Part::Index, unnamed, WINDOW);
+    assert!(commit(writer.unwrap()).is_some());
+    assert!(!is_held());
+
     let (fields, is_held) = sliced();
     let writer = store.writer(&key(3), Part::Index, head(None), WINDOW);
     assert!(commit_with(writer.unwrap(), Some(&fields)).is_some());
     drop(fields);
     assert!(!is_held());
-    assert_eq!(store.usage().entries, 3);
+    assert_eq!(store.usage().entries, 4);
 }
 
 #[test]
