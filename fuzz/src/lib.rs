@@ -12,8 +12,10 @@
 //! | `invalidation` | 61,687 |
 //! | `key` | 2,457,777 |
 //! | `model` | 458,934 |
+//! | `origin_answer` | 3,126,392 |
 //! | `range` | 87,379 |
 //! | `record` | 6,981,277 |
+//! | `sigv4_verify` | 5,086,141 |
 //! | `vary` | 11,617,970 |
 //!
 //! The others, and those of few executions, are to be run for longer: a minute to three each, 2026-11-21, without a finding.
