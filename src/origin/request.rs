@@ -141,7 +141,7 @@ impl Facts {
 
 /// Whether a body has the transfer coding `chunked`, once, and no other (RFC 9112 section 6.1): it is passed on without it,
 /// and another would be left on what nobody calls coded.
-pub(super) fn is_chunked(headers: &HeaderMap) -> bool {
+fn is_chunked(headers: &HeaderMap) -> bool {
     let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (lines.next(), lines.next()) {
         (Some(line), None) => line.as_bytes().eq_ignore_ascii_case(b"chunked"),

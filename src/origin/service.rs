@@ -175,12 +175,6 @@ impl Shared {
         if head_length(response.headers()) > self.max_response_head {
             return Err(OriginFailure::HeaderTooBig);
         }
-        // Nobody takes off another coding, and without the field nobody would know of it.
-        if response.headers().contains_key(header::TRANSFER_ENCODING)
-            && !request::is_chunked(response.headers())
-        {
-            return Err(OriginFailure::InvalidResponse);
-        }
         let mut response = match (response.status(), viewer) {
             (StatusCode::SWITCHING_PROTOCOLS, Some(viewer)) => {
                 let idle = self.websocket_idle_timeout;
