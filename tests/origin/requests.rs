@@ -259,6 +259,7 @@ async fn a_length_that_is_no_number_goes_no_further() {
     for (lengths, expected) in [
         ("Content-Length: 2\r\nContent-Length: 3\r\n", None),
         ("Content-Length: +2\r\n", None),
+        ("Content-Length:\r\n", None),
         ("Content-Length: 2\r\n", Some("2")),
         ("Content-Length: 2, 2\r\n", Some("2")),
         ("Content-Length: 2\r\nContent-Length: 2\r\n", Some("2")),
