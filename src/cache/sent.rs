@@ -175,9 +175,7 @@ impl<St: Store> Sent<St> {
 
     /// Whether nothing forbids to use an object that nobody confirmed (RFC 9111 section 4.2.4): the origin, or an invalidation.
     fn may_be_stale(&self, object: &Object) -> bool {
-        let said = &object.head().freshness;
-        !said.never_stale
-            && !said.always_validate
+        object.head().freshness.may_be_stale()
             && standing(self.shared(), object) == Standing::Current
     }
 

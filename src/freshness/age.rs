@@ -26,6 +26,11 @@ pub struct Freshness {
 }
 
 impl Freshness {
+    /// Whether the origin doesn't forbid that it is used stale (RFC 9111 section 4.2.4).
+    pub(crate) fn may_be_stale(&self) -> bool {
+        !self.never_stale && !self.always_validate
+    }
+
     /// How old the response is (RFC 9111 section 4.2.3). Never less than its initial age.
     #[inline]
     #[must_use]
@@ -70,7 +75,7 @@ impl Freshness {
     /// Whether it has been stale for no longer than `window`, and may be used so at all.
     pub(super) fn is_usable_stale(&self, window: u64, now: u64) -> bool {
         let ttl = self.ttl(now);
-        let is_allowed = window > 0 && !self.never_stale && !self.always_validate;
+        let is_allowed = window > 0 && self.may_be_stale();
         is_allowed && ttl <= 0 && ttl.unsigned_abs() <= window
     }
 
