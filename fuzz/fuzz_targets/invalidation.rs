@@ -50,11 +50,11 @@ impl Piece {
         }
     }
 
-    /// The same for all that is compared alike.
-    fn compared(self) -> Self {
+    /// As it is compared: a prefix may end within what was encoded.
+    fn compared(self) -> &'static str {
         match self {
-            Self::Encoded | Self::EncodedLower => Self::Tilde,
-            other => other,
+            Self::Tilde | Self::EncodedLower => Self::Encoded.text(),
+            other => other.text(),
         }
     }
 }
@@ -68,12 +68,9 @@ impl Target {
         ["/"].into_iter().chain(pieces).collect()
     }
 
-    fn compared(&self) -> Vec<Piece> {
-        self.0
-            .iter()
-            .take(8)
-            .map(|piece| piece.compared())
-            .collect()
+    fn compared(&self) -> String {
+        let pieces = self.0.iter().take(8).map(|piece| piece.compared());
+        ["/"].into_iter().chain(pieces).collect()
     }
 }
 
@@ -117,7 +114,7 @@ impl What {
         }
     }
 
-    fn covers(&self, host: Host, target: &[Piece], tag: u8) -> bool {
+    fn covers(&self, host: Host, target: &str, tag: u8) -> bool {
         let fits = |asked: Host| asked == Host::None || asked == host;
         match self {
             Self::Path(path, asked) => fits(*asked) && path.compared() == target,

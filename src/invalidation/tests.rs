@@ -42,6 +42,8 @@ fn each_kind_covers_what_it_names() {
         ),
         (path("/a*"), &["/a", "h/a?b", "h/a/c", "h/ab"], &["h/b/a"]),
         (path("/a/*"), &["h/a/"], &["h/a", "h/ab"]),
+        // A prefix is one of what is compared, where it ends within an encoding, too.
+        (path("/%*"), &["h/%7E", "h/%"], &["h/7E"]),
         (path("/a?b=1&c"), &["h/a?b=1&c"], &["h/a?c&b=1", "h/a"]),
         (host(path("/a"), "h"), &["h/a"], &["/a", "i/a", "h/a?b"]),
         (host(path("/a*"), "h"), &["h/a", "h/ab"], &["/a", "i/a"]),

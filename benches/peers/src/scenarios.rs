@@ -1,7 +1,10 @@
 //! What is asked: one hot key of each size, and many small ones on a Zipf curve.
 
 use crate::{Failure, content::SIZES};
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 const KEYS: usize = 10_000;
 /// So many draws from the curve are repeated over and over.
@@ -55,13 +58,17 @@ impl Scenario {
 /// Keys of one size that nobody has asked for yet.
 pub(crate) struct NewKeys {
     pub(crate) length: usize,
+    first: u64,
     asked: Cell<u64>,
 }
 
 impl NewKeys {
+    /// Nor has another process since the second before.
     pub(crate) fn new(length: usize) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             length,
+            first: now.unwrap_or_default().as_secs() % 1_000_000 * 1_000_000,
             asked: Cell::new(0),
         }
     }
@@ -72,14 +79,9 @@ impl NewKeys {
     }
 
     pub(crate) fn next(&self) -> Vec<u8> {
-        let number = self.asked.get();
-        self.asked.set(number + 1);
-        self.request(number)
-    }
-
-    /// For one of them; all paths are of the same length.
-    pub(crate) fn request(&self, number: u64) -> Vec<u8> {
-        request(&format!("/{}/new{number:09}", self.length))
+        let asked = self.asked.get();
+        self.asked.set(asked + 1);
+        request(&format!("/{}/new{:012}", self.length, self.first + asked))
     }
 }
 
