@@ -3,7 +3,7 @@
 use crate::{
     Failure,
     origin::FIXED,
-    processes::{Origin, Proxy, check_file_limit},
+    processes::{Server, check_file_limit},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -23,47 +23,61 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) async fn bench() -> Result<(), Failure> {
     let most = CONNECTIONS.iter().max().copied().unwrap_or_default();
     check_file_limit(most)?;
-    let origin = Origin::start().await?;
+    let origin = Server::this("--origin").await?;
     println!(
-        "| connections | requests/s | per CPU second of the proxy | KiB for each, asked once | after all that |"
+        "| connections | server | requests/s | per CPU second of the server | of the bare server's | KiB for each, asked once | after all that |"
     );
-    println!("|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     for count in CONNECTIONS {
-        let mut rounds = Vec::with_capacity(ROUNDS);
+        let (mut bare, mut proxy) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            rounds.push(timeout(PATIENCE, round(&origin, count)).await??);
+            let server = Server::this("--bare").await?;
+            bare.push(timeout(PATIENCE, round(server, count)).await??);
+            let server = Server::proxy(origin.address, &["--memory", "256MiB"]).await?;
+            proxy.push(timeout(PATIENCE, round(server, count)).await??);
         }
-        rounds.sort_by(|a, b| a.per_cpu_second.total_cmp(&b.per_cpu_second));
-        let middle = &rounds[ROUNDS / 2];
-        println!(
-            "| {count} | {:.0} | {:.0} | {:.1} | {:.1} |",
-            middle.per_second, middle.per_cpu_second, middle.asked_once, middle.at_the_end,
-        );
+        let (bare, proxy) = (middle(bare)?, middle(proxy)?);
+        for (name, round) in [("bare", &bare), ("reverse_proxy", &proxy)] {
+            println!(
+                "| {count} | {name} | {:.0} | {:.0} | {:.2} | {:.1} | {:.1} |",
+                round.per_second,
+                round.per_cpu_second,
+                round.per_cpu_second / bare.per_cpu_second,
+                round.asked_once,
+                round.at_the_end,
+            );
+        }
     }
     Ok(())
+}
+
+/// By what a request takes of the processor's time.
+fn middle(mut rounds: Vec<Round>) -> Result<Round, Failure> {
+    rounds.sort_by(|a, b| a.per_cpu_second.total_cmp(&b.per_cpu_second));
+    let middle = rounds.into_iter().nth(ROUNDS / 2);
+    middle.ok_or_else(|| "no round".into())
 }
 
 struct Round {
     per_second: f64,
     per_cpu_second: f64,
-    /// KiB of the proxy's memory for each connection.
+    /// KiB of the server's memory for each connection.
     asked_once: f64,
     at_the_end: f64,
 }
 
-async fn round(origin: &Origin, count: usize) -> Result<Round, Failure> {
-    let proxy = Proxy::with(origin.address, &["--memory", "256MiB"]).await?;
-    let mut first = Kept::open(proxy.address).await?;
+async fn round(server: Server, count: usize) -> Result<Round, Failure> {
+    let mut first = Kept::open(server.address).await?;
     first.ask().await?;
-    let before = proxy.resident()?;
+    let before = server.resident()?;
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut connection = Kept::open(proxy.address).await?;
+        let mut connection = Kept::open(server.address).await?;
         connection.ask().await?;
         connections.push(connection);
     }
     let each = |now: u64| now.saturating_sub(before) as f64 / 1024.0 / count as f64;
-    let asked_once = each(proxy.resident()?);
+    let asked_once = each(server.resident()?);
 
     let start = Arc::new(Barrier::new(count + 1));
     let mut clients = JoinSet::new();
@@ -81,7 +95,7 @@ async fn round(origin: &Origin, count: usize) -> Result<Round, Failure> {
             Ok::<_, Failure>((answers, connection))
         });
     }
-    let cpu = proxy.cpu()?;
+    let cpu = server.cpu()?;
     // Before they start: whoever waits for them may be woken late.
     let started = Instant::now();
     start.wait().await;
@@ -92,12 +106,12 @@ async fn round(origin: &Origin, count: usize) -> Result<Round, Failure> {
         open.push(connection);
     }
     let took = started.elapsed();
-    let cpu = proxy.cpu()?.saturating_sub(cpu);
+    let cpu = server.cpu()?.saturating_sub(cpu);
     Ok(Round {
         per_second: answers as f64 / took.as_secs_f64(),
         per_cpu_second: answers as f64 / cpu.as_secs_f64(),
         asked_once,
-        at_the_end: each(proxy.resident()?),
+        at_the_end: each(server.resident()?),
     })
 }
 

@@ -46,6 +46,7 @@
 //! * *Events*: each carries the time at which it was sent; the viewer leaves in mid-stream, and the origin notes when it
 //!   sees that.
 
+mod bare;
 mod client;
 mod connections;
 mod origin;
@@ -53,7 +54,7 @@ mod processes;
 mod report;
 mod scenarios;
 
-use processes::{Origin, Proxy};
+use processes::Server;
 use report::Report;
 use std::{error::Error, process::ExitCode};
 
@@ -63,6 +64,8 @@ fn main() -> ExitCode {
     let has = |flag: &str| std::env::args().any(|argument| argument == flag);
     let done = if has("--origin") {
         run(origin::serve())
+    } else if has("--bare") {
+        run(bare::serve())
     } else if has("--connections") {
         run(connections::bench())
     } else if has("--bench") {
@@ -90,8 +93,8 @@ fn run(what: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
 
 async fn bench() -> Result<(), Failure> {
     processes::check_file_limit(scenarios::CLIENTS)?;
-    let origin = Origin::start().await?;
-    let proxy = Proxy::with(origin.address, &["--memory", "256MiB"]).await?;
+    let origin = Server::this("--origin").await?;
+    let proxy = Server::proxy(origin.address, &["--memory", "256MiB"]).await?;
     let targets = scenarios::Targets {
         direct: origin.address,
         through: proxy.address,

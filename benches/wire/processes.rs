@@ -1,4 +1,4 @@
-//! The processes: the origin and the proxy.
+//! The processes: the origin, the proxy, the bare server.
 
 use crate::Failure;
 use std::{
@@ -18,42 +18,30 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(10);
 const BUILD: &str = "cargo build --release --example reverse_proxy";
 
-/// This program as an origin. Ends when it is dropped.
-pub(crate) struct Origin {
-    pub(crate) address: SocketAddr,
-    _child: Child,
-}
-
-impl Origin {
-    pub(crate) async fn start() -> Result<Self, Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--origin");
-        let (address, child) = start(command).await?;
-        Ok(Self {
-            address,
-            _child: child,
-        })
-    }
-}
-
-/// The example `reverse_proxy`. Ends when it is dropped.
-pub(crate) struct Proxy {
+/// A process that serves. Ends when it is dropped.
+pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     child: Child,
 }
 
-impl Proxy {
-    pub(crate) async fn with(origin: SocketAddr, arguments: &[&str]) -> Result<Self, Failure> {
+impl Server {
+    /// This program again, with that argument.
+    pub(crate) async fn this(argument: &str) -> Result<Self, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(argument);
+        start(command).await
+    }
+
+    /// The example `reverse_proxy`.
+    pub(crate) async fn proxy(origin: SocketAddr, arguments: &[&str]) -> Result<Self, Failure> {
         let program = proxy_program()?;
         let mut command = Command::new(&program);
         command.args(["--listen", "127.0.0.1:0", "--origin"]);
         command.arg(format!("http://{origin}")).args(arguments);
         // By default it tells of each fault of the origin, and some are on purpose.
         command.env("RUST_LOG", "error");
-        let (address, child) = start(command)
-            .await
-            .map_err(|error| format!("{}: {error}", program.display()))?;
-        Ok(Self { address, child })
+        let started = start(command).await;
+        started.map_err(|error| format!("{}: {error}", program.display()).into())
     }
 
     /// Its memory in bytes.
@@ -76,14 +64,10 @@ impl Proxy {
         Ok(TICK * ticks)
     }
 
-    /// A file of `/proc` that says more.
-    pub(crate) fn read(&self, file: &str) -> Result<String, Failure> {
-        Ok(std::fs::read_to_string(self.directory()?.join(file))?)
-    }
-
-    pub(crate) fn directory(&self) -> Result<PathBuf, Failure> {
-        let process = self.child.id().ok_or("the proxy has ended")?;
-        Ok(Path::new("/proc").join(process.to_string()))
+    /// A file of `/proc` about it.
+    fn read(&self, file: &str) -> Result<String, Failure> {
+        let process = self.child.id().ok_or("it has ended")?;
+        Ok(std::fs::read_to_string(format!("/proc/{process}/{file}"))?)
     }
 }
 
@@ -103,7 +87,7 @@ fn proxy_program() -> Result<PathBuf, Failure> {
 }
 
 /// Starts a server, which prints a line that ends in its address.
-async fn start(mut command: Command) -> Result<(SocketAddr, Child), Failure> {
+async fn start(mut command: Command) -> Result<Server, Failure> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -115,7 +99,7 @@ async fn start(mut command: Command) -> Result<(SocketAddr, Child), Failure> {
     let address = line.trim().rsplit('/').next().unwrap_or_default().parse();
     let address =
         address.map_err(|error| format!("it said {line:?} in place of its address ({error})"))?;
-    Ok((address, child))
+    Ok(Server { address, child })
 }
 
 /// The client, the origin and the proxy each need a file for each client's connection.
