@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::BoxError,
-    headers::{content_length, remove_hop_by_hop},
+    headers::{content_length, members, remove_hop_by_hop},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
@@ -175,6 +175,9 @@ impl Shared {
         if head_length(response.headers()) > self.max_response_head {
             return Err(OriginFailure::HeaderTooBig);
         }
+        if has_coding_left(response.headers()) {
+            return Err(OriginFailure::InvalidResponse);
+        }
         let mut response = match (response.status(), viewer) {
             (StatusCode::SWITCHING_PROTOCOLS, Some(viewer)) => {
                 let idle = self.websocket_idle_timeout;
@@ -329,6 +332,21 @@ fn head_length(headers: &HeaderMap) -> usize {
     let each = headers.iter();
     each.map(|(name, value)| name.as_str().len() + value.len() + 4)
         .sum()
+}
+
+/// Whether the body has a transfer coding that nobody takes off, or asked for by `TE` (RFC 9112 section 7): one that IANA knows beside
+/// `chunked`. Without the field, which goes no further, nobody would know of it.
+fn has_coding_left(headers: &HeaderMap) -> bool {
+    const CODINGS: [&str; 5] = ["compress", "deflate", "gzip", "x-compress", "x-gzip"];
+    let lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = lines.flat_map(|line| members(line.as_bytes()));
+    codings.any(|coding| {
+        let name = coding.split(|byte| *byte == b';').next();
+        let name = name.unwrap_or_default().trim_ascii_end();
+        CODINGS
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    })
 }
 
 /// What belongs to the connection with the origin ends here.

@@ -174,6 +174,18 @@ async fn an_answer_that_is_none_is_a_502() {
             "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
             OriginFailure::InvalidResponse,
         ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+            OriginFailure::InvalidResponse,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: X-Compress;a=b\r\n\r\nx",
+            OriginFailure::InvalidResponse,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: deflate\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+            OriginFailure::InvalidResponse,
+        ),
         (&long, OriginFailure::HeaderTooBig),
         (&longer, OriginFailure::HeaderTooBig),
         (&many, OriginFailure::HeaderTooBig),
