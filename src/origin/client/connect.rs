@@ -138,11 +138,18 @@ impl Connector {
                 },
             };
             let (host, why) = (self.uri.host(), &error as &dyn Error);
-            match self.is_shield {
-                true => tracing::debug!(host, error = why, "no connection to an origin shield"),
-                false => tracing::warn!(host, attempt, error = why, "no connection to the origin"),
+            let is_last = attempt >= self.attempts;
+            // One warning says why; that others came before it, its number.
+            match (self.is_shield, is_last) {
+                (true, _) => {
+                    tracing::debug!(host, error = why, "no connection to an origin shield")
+                }
+                (false, false) => tracing::debug!(host, attempt, error = why, "no connection yet"),
+                (false, true) => {
+                    tracing::warn!(host, attempt, error = why, "no connection to the origin");
+                }
             }
-            if attempt >= self.attempts {
+            if is_last {
                 return Err(error.failure);
             }
             attempt += 1;
