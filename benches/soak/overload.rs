@@ -4,7 +4,7 @@ use crate::{
     Failure,
     origin::{SLOW, SLOW_AT_A_TIME, SMALL},
     process::mib,
-    processes::{Origin, Proxy, check_file_limit},
+    processes::{Server, check_file_limit},
 };
 use parking_lot::Mutex;
 use std::{
@@ -100,7 +100,7 @@ struct Phase {
 
 pub(crate) async fn run(seconds: u64, connections: u64) -> Result<(), Failure> {
     check_file_limit(usize::try_from(connections)? + MAX_FETCHES)?;
-    let origin = Origin::start().await?;
+    let origin = Server::this("--origin").await?;
     let most = MAX_FETCHES.to_string();
     let flags = [
         "--memory",
@@ -110,7 +110,7 @@ pub(crate) async fn run(seconds: u64, connections: u64) -> Result<(), Failure> {
         "--shed-after",
         "0",
     ];
-    let proxy = Proxy::with(origin.address, &flags).await?;
+    let proxy = Server::proxy(origin.address, &flags).await?;
     let shared = Arc::new(Shared {
         is_overloaded: watch::Sender::new(false),
         next: AtomicU64::new(0),
@@ -158,7 +158,7 @@ impl Shared {
 impl Phase {
     async fn measure(
         &mut self,
-        proxy: &Proxy,
+        proxy: &Server,
         shared: &Shared,
         time: Duration,
         load: &mut JoinSet<Result<(), Failure>>,

@@ -1,6 +1,6 @@
 //! What is seen of the proxy from outside.
 
-use crate::{Failure, processes::Proxy};
+use crate::{Failure, processes::Server};
 use std::fmt;
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ impl Sample {
     pub(crate) const HEAD: &str =
         "| s | resident, MiB | descriptors | threads | answers |\n|---|---|---|---|---|";
 
-    pub(crate) fn take(proxy: &Proxy, since: Instant, answers: u64) -> Result<Self, Failure> {
+    pub(crate) fn take(proxy: &Server, since: Instant, answers: u64) -> Result<Self, Failure> {
         let status = proxy.read("status")?;
         let threads = status
             .lines()

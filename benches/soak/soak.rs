@@ -6,7 +6,7 @@ use crate::{
     connection::{Connection, Kind},
     object::Object,
     process::{Sample, mib},
-    processes::{Origin, Proxy, check_file_limit},
+    processes::{Server, check_file_limit},
     tally::{Came, Counts, Tally},
     viewer::Viewer,
 };
@@ -39,9 +39,9 @@ pub(crate) struct Plan {
 pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
     let viewers = usize::try_from(plan.viewers)?;
     check_file_limit(2 * viewers)?;
-    let origin = Origin::start().await?;
+    let origin = Server::this("--origin").await?;
     let cap = CAP.to_string();
-    let proxy = Proxy::with(origin.address, &["--memory", &cap, "--max-fetches", "256"]).await?;
+    let proxy = Server::proxy(origin.address, &["--memory", &cap, "--max-fetches", "256"]).await?;
     println!("{plan:?}\n");
     let tally = Tally::default();
     let began = Instant::now();
@@ -72,7 +72,7 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
 }
 
 async fn watch(
-    proxy: &Proxy,
+    proxy: &Server,
     tally: &Tally,
     began: Instant,
     until: Instant,
@@ -88,7 +88,7 @@ async fn watch(
 
 /// Waits until the proxy has as many descriptors as before.
 async fn until_idle(
-    proxy: &Proxy,
+    proxy: &Server,
     tally: &Tally,
     began: Instant,
     idle: Sample,
@@ -108,7 +108,7 @@ async fn until_idle(
 }
 
 /// After all that the cache is one.
-async fn last_request(proxy: &Proxy) -> Result<(), Failure> {
+async fn last_request(proxy: &Server) -> Result<(), Failure> {
     let ask = Ask::simple(Object::that_stays().ok_or("nothing stays")?);
     let mut connection = Connection::open(proxy.address, Kind::Http1).await?;
     let mut hit = false;

@@ -64,10 +64,14 @@ impl Server {
         Ok(TICK * ticks)
     }
 
-    /// A file of `/proc` about it.
-    fn read(&self, file: &str) -> Result<String, Failure> {
+    /// A file of `/proc` that says more.
+    pub(crate) fn read(&self, file: &str) -> Result<String, Failure> {
+        Ok(std::fs::read_to_string(self.directory()?.join(file))?)
+    }
+
+    pub(crate) fn directory(&self) -> Result<PathBuf, Failure> {
         let process = self.child.id().ok_or("it has ended")?;
-        Ok(std::fs::read_to_string(format!("/proc/{process}/{file}"))?)
+        Ok(Path::new("/proc").join(process.to_string()))
     }
 }
 
