@@ -33,7 +33,7 @@ pub enum OriginFailure {
     Tls,
     /// The connection ended before the head of a response. 502.
     Closed,
-    /// What came is no HTTP response, or not one to this request. 502.
+    /// What came is no HTTP response, not one to this request, or one whose body has a transfer coding that nobody asked for. 502.
     InvalidResponse,
     /// The head of the response is larger than may be. 502.
     HeaderTooBig,

@@ -161,6 +161,36 @@ async fn must_understand_stores_what_is_understood() {
 }
 
 #[tokio::test]
+async fn a_body_with_a_transfer_coding_that_is_left_on_goes_on_with_its_name_and_is_not_stored() {
+    let setup = setup(|request| async move {
+        let codings = match request.uri().path() {
+            "/chunked" => "chunked",
+            "/unknown" => "x-own",
+            _ => "GZIP , chunked",
+        };
+        response(
+            &[
+                ("cache-control", "max-age=60"),
+                ("transfer-encoding", codings),
+            ],
+            "body",
+        )
+    });
+    for (fetched, detail) in [(1, "transfer-coding"), (2, "uncacheable")] {
+        let answer = ask(&setup.service, get("/gzip")).await;
+        assert_eq!(answer.headers["transfer-encoding"], "GZIP , chunked");
+        assert!(!answer.cache.is_stored());
+        assert_eq!(answer.cache.detail().unwrap().to_string(), detail);
+        assert_eq!(setup.seen.count(), fetched);
+    }
+    for path in ["/chunked", "/unknown"] {
+        let answer = ask(&setup.service, get(path)).await;
+        assert!(answer.cache.is_stored());
+        assert!(!answer.headers.contains_key("transfer-encoding"));
+    }
+}
+
+#[tokio::test]
 async fn old_and_absurd_ages() {
     let cases: &[(Fields, Option<u64>)] = &[
         (&[("cache-control", "max-age=5"), ("age", "4")], Some(1)),

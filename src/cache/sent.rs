@@ -15,7 +15,7 @@ use crate::{
     body::ResponseBody,
     conditional,
     freshness::{self, Forward, Freshness, Refusal},
-    headers::{RequestFacts, remove_hop_by_hop},
+    headers::{RequestFacts, is_transfer_coded, remove_hop_by_hop},
     invalidation::Standing,
     status::{CacheStatus, Detail},
     store::{Object, Part, Store},
@@ -214,6 +214,12 @@ impl<St: Store> Sent<St> {
         let code = response.status();
         let mut fields = response.headers().clone();
         remove_hop_by_hop(&mut fields);
+        if *self.storing.method() != Method::HEAD && is_transfer_coded(response.headers()) {
+            for line in response.headers().get_all(header::TRANSFER_ENCODING) {
+                fields.append(header::TRANSFER_ENCODING, line.clone());
+            }
+            return (fields, Err(Refusal::TransferCoding));
+        }
         if *self.storing.method() == Method::HEAD {
             // A body that axum has yet to drop still tells its length.
             if let Some(length) = response.body().size_hint().exact()

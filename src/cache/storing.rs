@@ -15,7 +15,9 @@ use crate::{
     error::BodyError,
     forward,
     freshness::{self, Exchange, Freshness, Refusal, Storable},
-    headers::{RequestFacts, content_length, date_of, http_date, remove_hop_by_hop},
+    headers::{
+        RequestFacts, content_length, date_of, http_date, is_transfer_coded, remove_hop_by_hop,
+    },
     invalidation::{Begun, tags_of},
     key::{CacheKey, ListOrder, VariantKey, Vary},
     store::{
@@ -579,6 +581,9 @@ impl<St: Store> StoreAnswer for Storing<St> {
         response: &HeaderMap,
     ) -> Option<Box<dyn Tee>> {
         self.begun = self.shared().invalidations.begin();
+        if is_transfer_coded(response) {
+            return None;
+        }
         let mut fields = response.clone();
         remove_hop_by_hop(&mut fields);
         let accepted = self.judge(status, &fields).ok()?;

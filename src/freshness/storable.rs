@@ -75,6 +75,8 @@ pub enum Refusal {
     StoresNothing,
     /// It isn't the block that was asked for, or has no strong validator to tell its version by.
     Block,
+    /// Its body has a transfer coding that the inner service didn't take off (RFC 9112 section 7).
+    TransferCoding,
 }
 
 impl Refusal {
@@ -107,6 +109,7 @@ impl Refusal {
             Self::Error => "error",
             Self::StoresNothing => "stores-nothing",
             Self::Block => "block",
+            Self::TransferCoding => "transfer-coding",
         }
     }
 }

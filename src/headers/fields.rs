@@ -29,6 +29,20 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
+/// Whether a message's body has a transfer coding that hyper doesn't take off: one that IANA lists beside `chunked` (RFC 9112 section 7).
+/// Nobody asked for it by `TE`, and who gets the body without the field doesn't know of it. An answer to `HEAD` and a 304 have no body.
+pub(crate) fn is_transfer_coded(headers: &HeaderMap) -> bool {
+    const CODINGS: [&str; 5] = ["compress", "deflate", "gzip", "x-compress", "x-gzip"];
+    let lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = lines.flat_map(|line| super::members(line.as_bytes()));
+    codings.any(|coding| {
+        let name = coding.split(|byte| *byte == b';').next();
+        let name = name.unwrap_or_default().trim_ascii_end();
+        let is_called = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
+        CODINGS.iter().any(is_called)
+    })
+}
+
 /// Removes what belongs to one connection only: the fields of RFC 9110 section 7.6.1, those named in
 /// `Connection` (but for `Host`, without which it is another request, and `CDN-Loop`, RFC 8586), and those of a proxy's own authentication (RFC 9111 section 3.1).
 ///

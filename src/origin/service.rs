@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::BoxError,
-    headers::{content_length, members, remove_hop_by_hop},
+    headers::{content_length, is_transfer_coded, remove_hop_by_hop},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
@@ -171,12 +171,10 @@ impl Shared {
             timeout: self.response_timeout,
             anew: false,
         };
+        let is_head = *request.method() == Method::HEAD;
         let response = self.send(clients, request, sending, attempts).await?;
         if head_length(response.headers()) > self.max_response_head {
             return Err(OriginFailure::HeaderTooBig);
-        }
-        if has_coding_left(response.headers()) {
-            return Err(OriginFailure::InvalidResponse);
         }
         let mut response = match (response.status(), viewer) {
             (StatusCode::SWITCHING_PROTOCOLS, Some(viewer)) => {
@@ -186,7 +184,7 @@ impl Shared {
             (StatusCode::SWITCHING_PROTOCOLS, _) => return Err(OriginFailure::InvalidResponse),
             _ => response.map(|answer| OriginBody::client(answer, self.response_timeout, deadline)),
         };
-        finish(&mut response);
+        finish(&mut response, is_head)?;
         Ok(response)
     }
 
@@ -251,6 +249,7 @@ impl Shared {
             // It upgrades the viewer's connection itself.
             request.extensions_mut().insert(viewer);
         }
+        let is_head = *request.method() == Method::HEAD;
         let progress = request.body().progress();
         let answering = service.call(request, self.response_timeout, deadline);
         let mut response = progress
@@ -260,7 +259,7 @@ impl Shared {
         match response.status() == StatusCode::SWITCHING_PROTOCOLS {
             true if !upgrades => return Err(OriginFailure::InvalidResponse),
             true => {}
-            false => finish(&mut response),
+            false => finish(&mut response, is_head)?,
         }
         Ok(response)
     }
@@ -334,24 +333,13 @@ fn head_length(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-/// Whether the body has a transfer coding that nobody takes off, or asked for by `TE` (RFC 9112 section 7): one that IANA knows beside
-/// `chunked`. Without the field, which goes no further, nobody would know of it.
-fn has_coding_left(headers: &HeaderMap) -> bool {
-    const CODINGS: [&str; 5] = ["compress", "deflate", "gzip", "x-compress", "x-gzip"];
-    let lines = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut codings = lines.flat_map(|line| members(line.as_bytes()));
-    codings.any(|coding| {
-        let name = coding.split(|byte| *byte == b';').next();
-        let name = name.unwrap_or_default().trim_ascii_end();
-        CODINGS
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-    })
-}
-
 /// What belongs to the connection with the origin ends here.
-fn finish<B>(response: &mut Response<B>) {
+fn finish<B>(response: &mut Response<B>, is_head: bool) -> Result<(), OriginFailure> {
+    let has_body = !is_head && response.status() != StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
+    if has_body && is_transfer_coded(headers) {
+        return Err(OriginFailure::InvalidResponse);
+    }
     remove_hop_by_hop(headers);
     // Where there is no body, as in an answer to HEAD, nobody has read it: of two lengths the viewer would choose one.
     let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
@@ -367,6 +355,7 @@ fn finish<B>(response: &mut Response<B>) {
     }
     // A message of ours, whatever the origin speaks (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
+    Ok(())
 }
 
 /// The page that stands in the place of an answer, of this version.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::raw::{OK, Peer, Server, serve};
+use http::StatusCode;
 use http_body_util::Full;
 use std::{
     net::SocketAddr,
@@ -194,6 +195,31 @@ async fn an_answer_that_is_none_is_a_502() {
         let service = origin(&server.url()).build().unwrap();
         fails(&service, "GET", expected).await;
         assert_eq!(server.seen.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_coding_that_is_left_on_a_body_is_a_502_and_without_a_body_nothing() {
+    let coded = |status| move || async move { (status, [("transfer-encoding", "gzip")], "coded") };
+    let app = axum::Router::new()
+        .route("/a", axum::routing::get(coded(StatusCode::OK)))
+        .route("/304", axum::routing::get(coded(StatusCode::NOT_MODIFIED)));
+    let in_process = Origin::service(app).build().unwrap();
+    fails(&in_process, "GET", OriginFailure::InvalidResponse).await;
+    let server = sends("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n").await;
+    let over_http = origin(&server.url()).build().unwrap();
+    let server =
+        sends("HTTP/1.1 304 Not Modified\r\ntransfer-encoding: gzip, chunked\r\n\r\n").await;
+    let confirming = origin(&server.url()).build().unwrap();
+    for (service, method, path, expected) in [
+        (&in_process, "HEAD", "/a", 200),
+        (&in_process, "GET", "/304", 304),
+        (&over_http, "HEAD", "/a", 200),
+        (&confirming, "GET", "/a", 304),
+    ] {
+        let answer = ask(service, request(method, path, &[])).await;
+        assert_eq!(answer.status(), expected, "{method} {path}");
+        assert!(!answer.headers().contains_key("transfer-encoding"));
     }
 }
 
