@@ -3,6 +3,7 @@
 use crate::{
     error::{BodyError, BoxError},
     fill::{Fill, FillReader},
+    headers::remove_from_trailers,
 };
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
@@ -516,10 +517,11 @@ impl<B: Body> Kind<B> {
                         }
                         Some(Ok(frame)) => match frame.into_data() {
                             Ok(chunk) => chunk,
-                            Err(frame) => {
+                            Err(mut frame) => {
                                 if let (Some(trailers), Some(tee)) =
-                                    (frame.trailers_ref(), tee.take())
+                                    (frame.trailers_mut(), tee.take())
                                 {
+                                    remove_from_trailers(trailers);
                                     tee.finish(Some(trailers.clone()));
                                 }
                                 return Poll::Ready(Some(Ok(frame)));

@@ -332,6 +332,47 @@ async fn thousands_of_ranges_never_make_an_answer_much_longer_than_the_whole() {
 }
 
 #[tokio::test]
+async fn trailers_that_frame_or_set_cookies_are_neither_handed_on_nor_stored() {
+    let setup = setup(|request| async move {
+        let (mut sender, body) = channel();
+        sender.send_data(thousand().into()).await.unwrap();
+        let trailers = [
+            "x-sum",
+            "content-length",
+            "connection",
+            "set-cookie",
+            "cache-control",
+        ];
+        let trailers = trailers.map(|name| (name.parse().unwrap(), "1".parse().unwrap()));
+        sender
+            .send_trailers(trailers.into_iter().collect())
+            .await
+            .unwrap();
+        let control = match request.method().as_str() {
+            // An answer that is stored behind its viewer, as it goes by.
+            "POST" => "max-age=60, public",
+            _ => "max-age=60",
+        };
+        let location = [("cache-control", control), ("content-location", "/posted")];
+        response_with(200, &location, body)
+    });
+    for (method, path) in [
+        ("GET", "/a"),
+        ("GET", "/a"),
+        ("POST", "/posted"),
+        ("GET", "/posted"),
+    ] {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.body(ReqBody::new()).unwrap();
+        let response = head(&setup.service, request).await;
+        let whole = response.into_body().collect().await.unwrap();
+        let names: Vec<_> = whole.trailers().unwrap().keys().collect();
+        assert_eq!(names, ["x-sum"], "{method} {path}");
+        until(|| setup.store.usage().entries > 0).await;
+    }
+}
+
+#[tokio::test]
 async fn trailers_of_the_whole_do_not_come_between_the_parts() {
     let setup = setup(|_| async {
         let (mut sender, body) = channel();

@@ -1,4 +1,4 @@
-//! A bare server of hyper's, with the settings of `reverse_proxy`: it answers from a constant.
+//! A bare server of hyper's: HTTP/1.1 with the limits of `reverse_proxy`, and a constant for an answer.
 
 use crate::{Failure, origin::FIXED};
 use bytes::Bytes;

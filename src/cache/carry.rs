@@ -5,6 +5,7 @@ use crate::{
     body::{OpenBody, StoredBody, poll_inner},
     error::{BodyError, BoxError},
     fill::{FillWriter, Gone, Window},
+    headers::remove_from_trailers,
     store::{Store, Written},
 };
 use bytes::Bytes;
@@ -128,7 +129,8 @@ impl<St: Store> Sink<St> {
                     }
                 }
                 Err(frame) => {
-                    if let Ok(trailers) = frame.into_trailers() {
+                    if let Ok(mut trailers) = frame.into_trailers() {
+                        remove_from_trailers(&mut trailers);
                         return self.finish(Some(trailers)).await;
                     }
                 }

@@ -29,6 +29,47 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
+/// What isn't sent in trailers (RFC 9110 section 6.5.1), beside what belongs to a connection: framing, routing, what steers requests or
+/// caches, authentication, cookies, the content's format.
+const NOT_IN_TRAILERS: [HeaderName; 29] = [
+    header::AGE,
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::DATE,
+    header::EXPECT,
+    header::EXPIRES,
+    header::HOST,
+    header::IF_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_NONE_MATCH,
+    header::IF_RANGE,
+    header::IF_UNMODIFIED_SINCE,
+    header::LOCATION,
+    header::MAX_FORWARDS,
+    header::PRAGMA,
+    header::RANGE,
+    header::RETRY_AFTER,
+    header::SET_COOKIE,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::TRAILER,
+    header::VARY,
+    header::WARNING,
+    header::WWW_AUTHENTICATE,
+    CDN_LOOP,
+];
+
+/// Removes from trailers what they must not have: passed on, it would frame a message twice, or be a cookie for everybody.
+pub(crate) fn remove_from_trailers(trailers: &mut HeaderMap) {
+    for name in NOT_IN_TRAILERS.iter().chain(&HOP_BY_HOP) {
+        trailers.remove(name);
+    }
+}
+
 /// Whether a message's body has a transfer coding that hyper doesn't take off: one that IANA lists beside `chunked` (RFC 9112 section 7).
 /// Nobody asked for it by `TE`, and who gets the body without the field doesn't know of it. An answer to `HEAD` and a 304 have no body.
 pub(crate) fn is_transfer_coded(headers: &HeaderMap) -> bool {

@@ -16,11 +16,11 @@ mod targeted;
 pub use cache_control::{DeltaSeconds, Qualified, RequestDirectives, ResponseDirectives};
 pub(crate) use cdn_loop::{CDN_LOOP, CdnInfo, hops, length_of_cdn_loop};
 pub use date::{date_of, http_date, parse_http_date};
-pub(crate) use fields::is_transfer_coded;
 pub use fields::{
     APPENDED_SLOTS, CACHE_STATUS, X_CACHE, content_length, content_range, merge_not_modified,
     remove_hop_by_hop, remove_representation_metadata,
 };
+pub(crate) use fields::{is_transfer_coded, remove_from_trailers};
 #[cfg(feature = "origin")]
 pub(crate) use hit::says_hit;
 pub use list::members;

@@ -5,7 +5,10 @@ use super::{
     timer::{Timer, later},
     upload::{BoxBody, InBytes},
 };
-use crate::error::{BodyError, BoxError};
+use crate::{
+    error::{BodyError, BoxError},
+    headers::remove_from_trailers,
+};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -141,8 +144,11 @@ impl Body for OriginBody {
                 this.source = Source::Ended;
                 return Poll::Ready(None);
             }
-            Poll::Ready(Some(Ok(frame))) if !is_late => {
+            Poll::Ready(Some(Ok(mut frame))) if !is_late => {
                 this.stalled = None;
+                if let Some(trailers) = frame.trailers_mut() {
+                    remove_from_trailers(trailers);
+                }
                 return Poll::Ready(Some(Ok(frame)));
             }
             Poll::Ready(Some(Err(error))) => {

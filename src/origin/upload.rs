@@ -1,7 +1,7 @@
 //! Bodies on their way to origins.
 
 use super::{OriginFailure, timer::later};
-use crate::error::BoxError;
+use crate::{error::BoxError, headers::remove_from_trailers};
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -183,11 +183,14 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         loop {
-            let frame = match ready!(this.body.as_mut().poll_frame(cx)) {
+            let mut frame = match ready!(this.body.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 None => return Poll::Ready(None),
             };
+            if let Some(trailers) = frame.trailers_mut() {
+                remove_from_trailers(trailers);
+            }
             if frame.is_data() || *this.trailers {
                 let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
                 return Poll::Ready(Some(Ok(frame)));

@@ -49,7 +49,8 @@ const SMALL_CHUNK: usize = 4 << 10;
 /// can be evicted, a response is passed on without being stored.
 ///
 /// Bodies that slow viewers still read count although they are evicted, so many such viewers can leave little room for the
-/// store. The process needs more than the cap: the connections' buffers, and what the allocator keeps.
+/// store. The process needs more than the cap: the connections' buffers, and what the allocator keeps. An allocator that rounds up
+/// to size classes, as jemalloc and mimalloc do, takes up to a quarter more for an object than is counted.
 ///
 /// The largest body that is stored is an eighth of the cap, and at most 64 MiB
 /// ([`MemoryStoreBuilder::max_object`] sets it), on any number of cores.
