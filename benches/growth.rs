@@ -62,7 +62,7 @@
 //! | 10,000 | 8.6 | 8.2 | 73 |
 //! | 100,000 | 10.0 | 8.6 | 82 |
 //!
-//! Evicting costs nothing that can be seen beside a miss. The slowest insert once all were hit grows by less than half while the entries
+//! Evicting costs nothing that can be seen beside a miss. The slowest insert once all were hit grows by 60 % while the entries
 //! grow a hundredfold: eviction looks at some, not at all.
 //!
 //! # How it is measured

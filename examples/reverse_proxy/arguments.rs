@@ -28,11 +28,11 @@ usage: reverse_proxy --listen ADDR --origin URL [--secondary URL [--failover COD
                         ask both by the same Host, name and port: it is in the key. A shield has no --shield itself,
                         least of all those who name it: then GET works, and other methods end with a 508
   --connect-timeout S   how long an attempt to connect may take, in seconds (default 10)
-  --attempts N          how often to try (default 3)
-  --response-timeout S  how long an origin may send nothing, in seconds (default 30)
-  --memory SIZE         the store's cap: bytes, or with KiB, MiB or GiB (default 256MiB)
+  --attempts N          how often to try to connect; and to ask by GET or HEAD where no answer came in time (default 3)
+  --response-timeout S  how long an origin may send nothing, in seconds (default 30); a GET has 60 s in all for its head
+  --memory SIZE         the store's cap: bytes, or with KiB, MiB or GiB (default 256MiB); connections need more beside it
   --max-fetches N       how many fetches may be under way that others join (default 1024); further requests go to the origin
-                        alone, and what they get isn't stored
+                        alone, and what they get isn't stored; ranges of what isn't stored, and uploads, aren't counted
   --shed-after S        further requests wait for room instead, for so many seconds (0: not at all); then they get a 503
                         with Retry-After
   --policy NAME         default, rfc9111, caching-optimized, caching-disabled or
