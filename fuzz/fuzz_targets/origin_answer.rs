@@ -47,6 +47,8 @@ enum Framing {
     Length,
     Chunked,
     Close,
+    /// In chunks of what has another coding, too.
+    Coded,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -96,8 +98,12 @@ impl Built<'_> {
                 head.extend(format!("Content-Length: {length}\r\n").into_bytes());
                 body = self.body();
             }
-            Framing::Chunked => {
-                head.extend(b"Transfer-Encoding: chunked\r\n");
+            Framing::Chunked | Framing::Coded => {
+                let codings = match self.framing {
+                    Framing::Coded => "gzip, chunked",
+                    _ => "chunked",
+                };
+                head.extend(format!("Transfer-Encoding: {codings}\r\n").into_bytes());
                 for chunk in self.chunks.iter().filter(|chunk| !chunk.is_empty()) {
                     body.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
                     body.extend([chunk, &b"\r\n"[..]].concat());
@@ -229,6 +235,11 @@ fuzz_target!(|input: Input<'_>| {
                 assert_eq!(is_whole, body.len() as u64 == length);
             }
             assert!(!has_none || (body.is_empty() && is_whole));
+        }
+        if let Answer::Built(built) = &input.answer
+            && built.framing == Framing::Coded
+        {
+            assert!(input.is_head || failure.is_some(), "nobody takes it off");
         }
         if let Answer::Built(built) = &input.answer
             && failure.is_none()

@@ -258,6 +258,8 @@ impl Target {
         }
         let asked = asked.into_parts().path_and_query;
         match (asked, &*self.path) {
+            // `http://a#b` has an empty one, which would be written so.
+            (Some(asked), "") if asked == "/" => Ok(Uri::default()),
             (Some(asked), "") => Ok(asked.into()),
             (asked, path) => {
                 let asked = asked.as_ref().map_or("/", PathAndQuery::as_str);

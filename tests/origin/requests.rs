@@ -39,6 +39,10 @@ async fn the_path_goes_on_byte_by_byte_behind_the_origins_own() {
         ("/base", "/", "/base/"),
         ("/b%20c", "/a?", "/b%20c/a?"),
         ("", "http://viewer.example/a?b", "/a?b"),
+        ("", "http://viewer.example", "/"),
+        ("", "http://viewer.example?b", "/?b"),
+        ("", "http://viewer.example#b", "/"),
+        ("/base", "http://viewer.example#b", "/base/"),
     ] {
         let head = reaches(|origin| origin.path(path).unwrap(), get(target)).await;
         assert_eq!(head[0], format!("GET {expected} HTTP/1.1"));

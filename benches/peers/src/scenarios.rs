@@ -63,7 +63,7 @@ pub(crate) struct NewKeys {
 }
 
 impl NewKeys {
-    /// Nor has another process since the second before.
+    /// Numbered from the clock: a process that ran before had others.
     pub(crate) fn new(length: usize) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
