@@ -183,13 +183,15 @@ impl Run<'_> {
         let least = self.record.least_wall(above.begun, above.answered?);
         let serial = text(&got.fields, "x-serial").parse().ok()?;
         let sent = self.record.sent.get(&serial)?;
+        // The origin said that it isn't modified, though not of which version: no window ends that, but what forbids to be stale.
+        let is_not_modified = status.contains("fwd-status=304");
         let may = |below: &Below| {
             let Some(received) = below.ended else {
                 return false;
             };
             let now = least.max(received.wall);
             let (fresh_until, usable_until) = self.lifetime(below, sent, got);
-            now < fresh_until || now <= usable_until
+            now < fresh_until || now <= usable_until || (is_not_modified && usable_until > 0)
         };
         let mut fetches = self.fetches(serial);
         (!fetches.any(may)).then(|| "older than it may be".to_owned())
@@ -413,9 +415,13 @@ impl Run<'_> {
         let is_on = first.ended.is_none_or(|ended| second.begun < ended);
         // What is asked for after an invalidation is another thing; one may have waited for room since it was asked for.
         let mut invalidations = self.invalidations(&first.path, true);
-        let is_another = invalidations
-            .any(|moment| moment < second.begun && moment.at + 3000 >= first.begun.at)
-            || self.is_posted(first, second);
+        // Who came before it relieves a fetch from before it.
+        let asker = second.asker.and_then(|asker| self.record.above.get(&asker));
+        let lies_between =
+            |moment| moment < first.begun && asker.is_some_and(|asker| asker.begun < moment);
+        let is_another = invalidations.any(|moment| {
+            (moment < second.begun && moment.at + 3000 >= first.begun.at) || lies_between(moment)
+        }) || self.is_posted(first, second);
         // Before a first answer is stored nobody knows by what the others vary.
         let is_unknown = self.plan.nature(&first.path).varies
             && (!self.plan.is_calm || self.plan.stack == Stack::Coalesce);
