@@ -263,7 +263,9 @@ impl Target {
             (Some(asked), "") => Ok(asked.into()),
             (asked, path) => {
                 let asked = asked.as_ref().map_or("/", PathAndQuery::as_str);
-                let target = format!("{path}{asked}");
+                // A path that is empty is `/` (RFC 9110 section 4.2.3).
+                let slash = if asked.starts_with('?') { "/" } else { "" };
+                let target = format!("{path}{slash}{asked}");
                 target.try_into().map_err(|_| OriginFailure::BadRequest)
             }
         }

@@ -117,7 +117,21 @@ impl Run<'_> {
                 "cut short, with a clean end: {length} bytes of {range:?}"
             ));
         }
-        made.differs(range, body)
+        let differs = made.differs(range.clone(), body);
+        let nature = self.plan.nature(&ask.path);
+        let is_named = nature.etag || nature.last_modified;
+        let asks_for_head = |got: &Got| got.ask.method == "HEAD" && got.ask.path == ask.path;
+        if differs.is_none() || is_named || !self.all.iter().any(asks_for_head) {
+            return differs;
+        }
+        // A HEAD that agrees in the length updates what has no validator (RFC 9111 section 4.3.5), whatever version that is of.
+        let others = self.all.iter();
+        let mut others = others.filter_map(|got| Made::parse(text(&got.fields, "x-made")));
+        let is_another = others.any(|other| {
+            let is_as_long = other.path == made.path && other.length == made.length;
+            is_as_long && other.secret.is_none() && other.differs(range.clone(), body).is_none()
+        });
+        differs.filter(|_| !is_another)
     }
 
     /// A 304 answers who has a condition, a 206 who wants a part; or the origin said so, unasked, to this very request.

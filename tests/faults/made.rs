@@ -69,7 +69,10 @@ impl Made {
             return None;
         }
         let at = got.iter().zip(wanted).position(|(got, want)| got != want)?;
-        Some(format!("byte {at} from {range:?} isn't of {self}"))
+        Some(format!(
+            "byte {at} from {range:?} isn't of {self}: {:?}",
+            &got[..got.len().min(8)]
+        ))
     }
 }
 

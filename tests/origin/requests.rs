@@ -43,6 +43,7 @@ async fn the_path_goes_on_byte_by_byte_behind_the_origins_own() {
         ("", "http://viewer.example?b", "/?b"),
         ("", "http://viewer.example#b", "/"),
         ("/base", "http://viewer.example#b", "/base/"),
+        ("/base", "http://viewer.example?b", "/base/?b"),
     ] {
         let head = reaches(|origin| origin.path(path).unwrap(), get(target)).await;
         assert_eq!(head[0], format!("GET {expected} HTTP/1.1"));
