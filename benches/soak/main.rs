@@ -62,14 +62,14 @@
 //!
 //! | | the others idle | overloaded |
 //! |---|---|---|
-//! | hits each second | 977 | 980 |
-//! | the same, p50 and p99, ms | 0.7, 7.4 | 0.6, 8.3 |
-//! | misses each second | 0 | 9,881 |
-//! | of them fetched | 0 | 98 |
-//! | the same, p50 and p99, ms | | 617.5, 724.4 |
-//! | of them refused, p50 and p99, ms | | 0.8, 10.8 |
-//! | the proxy's CPU, µs for each answer | 17 | 15 |
-//! | resident at most, MiB | 210.5 | 214.9 |
+//! | hits each second | 986 | 982 |
+//! | the same, p50 and p99, ms | 0.3, 0.8 | 0.3, 2.2 |
+//! | misses each second | 0 | 9,894 |
+//! | of them fetched | 0 | 99 |
+//! | the same, p50 and p99, ms | | 612.2, 714.6 |
+//! | of them refused, p50 and p99, ms | | 0.3, 2.4 |
+//! | the proxy's CPU, µs for each answer | 22 | 22 |
+//! | resident at most, MiB | 227.6 | 228.7 |
 //!
 //! At most 64 fetches were with the origin at a time. It fails if there are more, if a 503 says no `Retry-After` or takes 200 ms,
 //! if hits lose a tenth of their pace, or if it takes 32 MiB more than before the load.

@@ -55,18 +55,18 @@
 //!
 //! # In-process
 //!
-//! 2026-11-21; instructions and allocations are to be trusted, nanoseconds only beside each other:
+//! 2026-11-22, with the system's allocator; time (`peers hits`) is noise where others use the machine, and is left out:
 //!
-//! | body | subject | instructions | over the bare handler | allocations | ns |
-//! |---|---|---|---|---|---|
-//! | 1024 | axum | 7,860 | 0 | 15.0 | 1,032 |
-//! | 1024 | frontage-axum | 9,844 | 1,984 | 15.0 | 1,505 |
-//! | 1024 | http-cache-tower-axum | 203,589 | 195,730 | 296.1 | 59,040 |
-//! | 1024 | axum-response-cache | 10,213 | 2,353 | 18.0 | 1,416 |
-//! | 32768 | axum | 7,868 | 0 | 15.0 | 1,762 |
-//! | 32768 | frontage-axum | 9,820 | 1,952 | 15.0 | 2,392 |
-//! | 32768 | http-cache-tower-axum | 746,553 | 738,685 | 296.1 | 231,550 |
-//! | 32768 | axum-response-cache | 10,190 | 2,322 | 18.0 | 2,361 |
+//! | body | subject | instructions | over the bare handler | allocations |
+//! |---|---|---|---|---|
+//! | 1024 | axum | 7,097 | 0 | 15.0 |
+//! | 1024 | frontage-axum | 8,579 | 1,482 | 15.0 |
+//! | 1024 | http-cache-tower-axum | 186,913 | 179,816 | 296.1 |
+//! | 1024 | axum-response-cache | 9,125 | 2,028 | 18.0 |
+//! | 32768 | axum | 7,104 | 0 | 15.0 |
+//! | 32768 | frontage-axum | 8,578 | 1,474 | 15.0 |
+//! | 32768 | http-cache-tower-axum | 666,063 | 658,959 | 296.1 |
+//! | 32768 | axum-response-cache | 9,101 | 1,997 | 18.0 |
 //!
 //! # Misses
 //!
