@@ -45,7 +45,7 @@
 //! | `detail=error` | It is an error, and this is an [origin shield](crate::origin::OriginShieldLayer): it shares errors with those who wait for them, and stores none. | Nothing: the caches above may store it. |
 //! | `detail=stores-nothing` | This is a [`CoalesceLayer`](crate::CoalesceLayer), which shares an answer with those who wait for it, and stores none. | Nothing; a [`CacheLayer`](crate::CacheLayer) in its place stores. |
 //! | `detail=block` | A block was asked for ([`BlockLayer`](crate::blocks::BlockLayer)), and what came isn't just that, or has no strong validator: it is fetched whole from now on. | A strong `ETag`; ranges exactly as they are asked for. |
-//! | `detail=transfer-coding` | The body has a transfer coding, such as `gzip`, that the inner service didn't take off; it goes on with its `Transfer-Encoding`. | Have the inner service ask for none by `TE`, or take it off; an [`Origin`](crate::origin::Origin) answers with a 502. |
+//! | `detail=transfer-coding` | The body has a transfer coding, such as `gzip`, that the inner service didn't take off; it goes on with its `Transfer-Encoding`. | Have the inner service ask for none by `TE`, or take it off; an `Origin` answers with a 502. |
 //! | `detail=no-room` | It is too large for the store, or the store is full of what is being written or sent. | A larger [`MemoryStore`](crate::MemoryStore), or a higher [`max_object`](crate::store::MemoryStoreBuilder::max_object). |
 //! | `detail=uncacheable` | The last answer for the key wasn't stored: for two minutes requests don't wait for each other. | Look at the `detail` of the first one. |
 //! | `detail=revalidated` | The inner service confirmed what is stored. | Nothing: that is what validators are for. |

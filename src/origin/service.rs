@@ -344,8 +344,10 @@ fn finish<B>(response: &mut Response<B>, is_head: bool) -> Result<(), OriginFail
     // Where there is no body, as in an answer to HEAD, nobody has read it: of two lengths the viewer would choose one.
     let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
     let (line, more) = (lines.next(), lines.next());
-    let is_number =
-        |line: &HeaderValue| !line.is_empty() && line.as_bytes().iter().all(u8::is_ascii_digit);
+    // So many digits fit: of more, or of anything else, it is read.
+    let is_number = |line: &HeaderValue| {
+        (1..20).contains(&line.len()) && line.as_bytes().iter().all(u8::is_ascii_digit)
+    };
     if line.is_some_and(|line| more.is_some() || !is_number(line)) {
         // One that is said several times is said once (RFC 9110 section 8.6).
         match content_length(headers) {

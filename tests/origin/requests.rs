@@ -268,6 +268,11 @@ async fn a_length_that_is_no_number_goes_no_further() {
         ("Content-Length: 2\r\nContent-Length: 3\r\n", None),
         ("Content-Length: +2\r\n", None),
         ("Content-Length:\r\n", None),
+        ("Content-Length: 18446744073709551616\r\n", None),
+        (
+            "Content-Length: 18446744073709551615\r\n",
+            Some("18446744073709551615"),
+        ),
         ("Content-Length: 2\r\n", Some("2")),
         ("Content-Length: 2, 2\r\n", Some("2")),
         ("Content-Length: 2\r\nContent-Length: 2\r\n", Some("2")),

@@ -38,7 +38,7 @@
 //! has jemalloc (of a hit 2 to 3 %), as its own source says; the ceilings and the layers in axum have the system's allocator, with which a
 //! ceiling is as fast as with another.
 //!
-//! In user space a hit of 1 KiB takes `hyper` 12,599 instructions and `reverse_proxy` 15,288 (18,355 two days before; callgrind, by `peers
+//! In user space a hit of 1 KiB takes `hyper` 12,599 instructions and `reverse_proxy` 15,288 (18,355 the day before; callgrind, by `peers
 //! load`). Of the 2,690 between, `frontage` itself has 1,360, copies 440, the clone of the fields (three more than the ceiling's) 180; what the
 //! server does for upgrades, HTTP/2 and a graceful end some 400, writing three more fields the rest.
 //!
