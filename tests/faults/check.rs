@@ -197,15 +197,13 @@ impl Run<'_> {
         let least = self.record.least_wall(above.begun, above.answered?);
         let serial = text(&got.fields, "x-serial").parse().ok()?;
         let sent = self.record.sent.get(&serial)?;
-        // The origin said that it isn't modified, though not of which version: no window ends that, but what forbids to be stale.
-        let is_not_modified = status.contains("fwd-status=304");
         let may = |below: &Below| {
             let Some(received) = below.ended else {
                 return false;
             };
             let now = least.max(received.wall);
             let (fresh_until, usable_until) = self.lifetime(below, sent, got);
-            now < fresh_until || now <= usable_until || (is_not_modified && usable_until > 0)
+            now < fresh_until || now <= usable_until
         };
         let mut fetches = self.fetches(serial);
         (!fetches.any(may)).then(|| "older than it may be".to_owned())

@@ -180,6 +180,14 @@ async fn an_answer_that_is_none_is_a_502() {
             OriginFailure::InvalidResponse,
         ),
         (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, gzip\r\n\r\nx",
+            OriginFailure::InvalidResponse,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nx",
+            OriginFailure::InvalidResponse,
+        ),
+        (
             "HTTP/1.1 200 OK\r\ntransfer-encoding: X-Compress;a=b\r\n\r\nx",
             OriginFailure::InvalidResponse,
         ),
