@@ -10,8 +10,8 @@
 //! | `origin::shield` | one request tries a shield that is down; what is found once is news once; an old answer raises nothing that went down since |
 //!
 //! Not modelled: plain values under one lock, of which no step needs two turns (an origin's connections, credentials that are renewed,
-//! the key of the day); the places of unpacked heads, of which one that is reserved is nobody else's until it is taken; a library's tables (marks, a store's shards); counters by which nothing is decided but a time-out; and the queue
-//! for room, which is tokio's and `futures`'.
+//! the key of the day); the places of unpacked heads, of which one that is reserved is nobody else's until it
+//! is taken; a library's tables (marks, a store's shards); counters by which nothing is decided but a time-out; and the queue for room, which is tokio's and `futures`'.
 
 #[cfg(not(all(test, frontage_loom)))]
 #[path = "real.rs"]
