@@ -223,6 +223,32 @@ async fn the_windows_of_what_is_soft_run_from_when_it_was_issued() {
 }
 
 #[tokio::test]
+async fn a_head_that_says_that_it_changed_lengthens_no_window_of_what_is_soft() {
+    let edge = Edge::new(
+        CachePolicy::rfc9111(),
+        1 << 20,
+        |request: Request<ReqBody>| async move {
+            let fields = [("cache-control", "max-age=600, stale-if-error=30")];
+            let changed = [("etag", "\"2\"")];
+            match request.headers().contains_key("x-fails") {
+                true => response_with(503, &[], channel().1),
+                false if *request.method() == "HEAD" => response(&changed, ""),
+                false => response(&fields, "x"),
+            }
+        },
+    );
+    let soft = Invalidation::path("/a").unwrap().soft();
+    let failing = || request("GET", "http://h/a", &[("x-fails", "")]);
+    edge.ask("http://h/a").await;
+    edge.invalidator.issue(&soft);
+    assert_eq!(ask(&edge.service, failing()).await.status, 200);
+    edge.clock.advance(Duration::from_secs(31));
+    edge.invalidator.issue(&soft);
+    ask(&edge.service, request("HEAD", "http://h/a", &[])).await;
+    assert_eq!(ask(&edge.service, failing()).await.status, 503);
+}
+
+#[tokio::test]
 async fn must_revalidate_keeps_what_is_soft_from_being_used_stale() {
     let edge = Edge::new(CachePolicy::default(), 1 << 20, |_| async {
         response(&[("cache-control", "max-age=600, must-revalidate")], "x")

@@ -1,7 +1,7 @@
 //! A 304 from the origin confirms what is stored, and so may a 200 to a `HEAD`.
 
 use super::{
-    lookup::{LookUp, Wanted, standing},
+    lookup::{LookUp, Wanted, standing, times},
     own_fields,
     storing::Storing,
 };
@@ -171,13 +171,11 @@ pub(super) async fn described<St: Store>(storing: &Storing<St>, fields: &HeaderM
     tracing::debug!(%key, "a HEAD says that it changed: stale from now on");
     let now = shared.clock.now();
     let head = Head {
-        freshness: old.freshness.stale_since(now),
+        // Since a soft invalidation, if that was seen before: the record that comes doesn't remember it.
+        freshness: times(shared, &object, now).stale_since(now),
         ..old.clone()
     };
-    let changed = object.with_head(head);
-    // What was seen of its invalidations holds.
-    changed.set_stamp(object.stamp());
-    let stale = Record::Object(changed);
+    let stale = Record::Object(object.with_head(head));
     // Where it was replaced meanwhile, the `HEAD` was about something older.
     let _swapped = shared
         .store
