@@ -184,9 +184,32 @@ pub fn condition_on(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
 /// ```
 #[must_use]
 pub fn is_of_another_version(not_modified: &HeaderMap, stored: &HeaderMap) -> bool {
-    let modified = |headers| date_of(headers, &header::LAST_MODIFIED).flatten();
-    match (modified(not_modified), modified(stored)) {
-        (Some(said), Some(known)) => said != known && !stored.contains_key(header::ETAG),
+    let known = (&header::ETAG, &header::LAST_MODIFIED);
+    is_of_another(not_modified, stored, known)
+}
+
+/// In the extensions of a request whose conditions are a cache's own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Revalidation;
+
+/// Whether a 304 is of another version than a request was [conditioned on](condition_on).
+pub(crate) fn is_of_another_version_than_asked(
+    not_modified: &HeaderMap,
+    request: &HeaderMap,
+) -> bool {
+    let known = (&header::IF_NONE_MATCH, &header::IF_MODIFIED_SINCE);
+    is_of_another(not_modified, request, known)
+}
+
+/// `known` holds the tag and the date of a version in fields of these names.
+fn is_of_another(
+    not_modified: &HeaderMap,
+    known: &HeaderMap,
+    (tag, date): (&HeaderName, &HeaderName),
+) -> bool {
+    let said = date_of(not_modified, &header::LAST_MODIFIED).flatten();
+    match (said, date_of(known, date).flatten()) {
+        (Some(said), Some(known_date)) => said != known_date && !known.contains_key(tag),
         _ => false,
     }
 }
@@ -243,11 +266,13 @@ mod tests {
             (&[modified(NEW)], &[modified(OLD), ("etag", "")], false),
             (&[modified(NEW), ("etag", "\"b\"")], &[modified(OLD)], true),
         ] {
-            assert_eq!(
-                is_of_another_version(&map(said), &map(stored)),
-                expected,
-                "{said:?} {stored:?}"
-            );
+            let (said, stored) = (map(said), map(stored));
+            let found = is_of_another_version(&said, &stored);
+            assert_eq!(found, expected, "{said:?} {stored:?}");
+            let mut asked = HeaderMap::new();
+            condition_on(&mut asked, &stored);
+            let found = is_of_another_version_than_asked(&said, &asked);
+            assert_eq!(found, expected, "{said:?} {stored:?}");
         }
     }
 

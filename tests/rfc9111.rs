@@ -309,7 +309,7 @@ async fn a_304_of_another_last_modified_updates_nothing_and_the_whole_is_asked_f
             let asks = request.headers().contains_key("if-modified-since");
             let modified = ("last-modified", if asks { said } else { Some(OLD) });
             let modified = Some(modified).and_then(|(name, value)| Some((name, value?)));
-            let cache_control = ("cache-control", "max-age=60");
+            let cache_control = ("cache-control", "max-age=60, stale-if-error=60");
             let fields: Vec<_> = [Some(cache_control), tag, modified]
                 .into_iter()
                 .flatten()
@@ -342,7 +342,12 @@ async fn a_304_of_another_last_modified_updates_nothing_and_the_whole_is_asked_f
 
 #[tokio::test]
 async fn what_may_not_be_stale_is_a_502_where_a_304_is_of_another_version_and_then_fetched() {
-    for cache_control in ["max-age=60, must-revalidate", "no-cache"] {
+    for cache_control in [
+        "max-age=60",
+        "max-age=59, stale-if-error=1",
+        "max-age=60, stale-if-error=60, must-revalidate",
+        "no-cache, stale-if-error=60",
+    ] {
         let setup = setup(move |request: Request<ReqBody>| async move {
             let asks = request.headers().contains_key("if-modified-since");
             let modified = match asks {
@@ -369,6 +374,28 @@ async fn what_may_not_be_stale_is_a_502_where_a_304_is_of_another_version_and_th
 }
 
 #[tokio::test]
+async fn what_is_fresh_answers_a_reload_whose_304_is_of_another_version() {
+    let setup = setup(|request: Request<ReqBody>| async move {
+        let modified = match request.headers().contains_key("if-modified-since") {
+            true => "Tue, 30 Dec 2025 00:00:00 GMT",
+            false => "Wed, 31 Dec 2025 00:00:00 GMT",
+        };
+        let fields = [("cache-control", "max-age=60"), ("last-modified", modified)];
+        let mut answer = response(&fields, "body");
+        if request.headers().contains_key("if-modified-since") {
+            *answer.status_mut() = http::StatusCode::NOT_MODIFIED;
+        }
+        answer
+    });
+    ask(&setup.service, get("/a")).await;
+    let reload = request("GET", "/a", &[("cache-control", "max-age=0")]);
+    let answer = ask(&setup.service, reload).await;
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"body"[..]));
+    assert_eq!(setup.seen.count(), 2);
+    assert!(!ask(&setup.service, get("/a")).await.cache.is_hit());
+}
+
+#[tokio::test]
 async fn a_304_of_another_last_modified_for_one_with_credentials_purges_nothing() {
     let setup = setup(|request: Request<ReqBody>| async move {
         let modified = match request.headers().contains_key("authorization") {
@@ -376,7 +403,8 @@ async fn a_304_of_another_last_modified_for_one_with_credentials_purges_nothing(
             false => "Wed, 31 Dec 2025 00:00:00 GMT",
         };
         let asks = request.headers().contains_key("if-modified-since");
-        let fields = [("cache-control", "max-age=60"), ("last-modified", modified)];
+        let cache_control = ("cache-control", "max-age=60, stale-if-error=60");
+        let fields = [cache_control, ("last-modified", modified)];
         let mut answer = response(&fields, if asks { "" } else { "body" });
         if asks {
             *answer.status_mut() = http::StatusCode::NOT_MODIFIED;
@@ -406,7 +434,8 @@ async fn those_who_wait_for_a_304_of_another_last_modified_get_the_whole_by_one_
                     true => "Tue, 30 Dec 2025 00:00:00 GMT",
                     false => "Wed, 31 Dec 2025 00:00:00 GMT",
                 };
-                let fields = [("cache-control", "max-age=60"), ("last-modified", modified)];
+                let cache_control = ("cache-control", "max-age=60, stale-if-error=60");
+                let fields = [cache_control, ("last-modified", modified)];
                 let mut answer = response(&fields, "body");
                 if asks {
                     gate.acquire().await.unwrap().forget();

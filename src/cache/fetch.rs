@@ -122,7 +122,7 @@ where
             mut parts,
             ..
         } = asked;
-        if !sent.condition(&mut parts.headers) {
+        if !sent.condition(&mut parts) {
             conditional::remove_conditions(&mut parts.headers);
         }
         if settings.policy.is_cloudfront() {

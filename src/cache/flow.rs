@@ -322,7 +322,7 @@ where
         // A range under a condition of its own goes out as it came.
         let own_condition = facts.conditional || parts.headers.contains_key(header::IF_RANGE);
         if !(facts.range && own_condition) {
-            sent.condition(&mut parts.headers);
+            sent.condition(&mut parts);
         }
         if settings.policy.is_cloudfront() {
             forward::restrict_request(&mut parts, settings.policy.key_policy());

@@ -55,9 +55,10 @@
 //! # Validation
 //!
 //! What is stale is asked about by its own validators, and a 304 freshens it. One whose `Last-Modified` is another than the stored
-//! one's, where no `ETag` is stored, is of another version (an older server behind the same name answers so): it freshens nothing;
-//! what is stored stands in for this request (`detail=stale-if-error`), or where it may not be used stale (`must-revalidate`,
-//! `no-cache`, invalidated), a 502 does; and it goes, so that the next one fetches the whole.
+//! one's, where no `ETag` is stored, is of another version (an older server behind the same name answers so): it freshens nothing
+//! (RFC 9111 section 4.3.4), and what is stored goes, so that the next one fetches the whole. An `Origin` asks for that at once.
+//! Where another service answers so, this request gets what is stored while that is fresh or within `stale-if-error`
+//! (`detail=stale-if-error`), and else a 502.
 //!
 //! # HEAD
 //!

@@ -5,7 +5,7 @@ use super::{
     asked::Asked,
     confirm::{confirm, described},
     core::Shared,
-    lookup::{Found, standing, times},
+    lookup::{Found, times},
     respond::{self, Viewer},
     settings::Settings,
     stale::{has_good, may_stand_in},
@@ -13,14 +13,13 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    conditional,
+    conditional::{self, Revalidation},
     freshness::{self, Forward, Freshness, Refusal},
     headers::{RequestFacts, is_transfer_coded, remove_hop_by_hop},
-    invalidation::Standing,
     status::{CacheStatus, Detail},
     store::{Object, Part, Store},
 };
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{HeaderMap, Method, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 
 /// What remains of the request, and what was there for it.
@@ -91,11 +90,13 @@ impl<St: Store> Sent<St> {
     }
 
     /// Asks the inner service whether what is there is still good. `false` where that can't be asked.
-    pub(super) fn condition(&mut self, request: &mut HeaderMap) -> bool {
-        self.conditioned = self
-            .there
-            .as_ref()
-            .is_some_and(|(object, _)| conditional::condition_on(request, &object.head().headers));
+    pub(super) fn condition(&mut self, request: &mut Parts) -> bool {
+        self.conditioned = self.there.as_ref().is_some_and(|(object, _)| {
+            conditional::condition_on(&mut request.headers, &object.head().headers)
+        });
+        if self.conditioned {
+            request.extensions.insert(Revalidation);
+        }
         self.conditioned
     }
 
@@ -159,7 +160,7 @@ impl<St: Store> Sent<St> {
             ..CacheStatus::forwarded(self.forward)
         };
         let viewer = self.viewer();
-        if confirmed.is_other && !self.may_be_stale(&confirmed.object) {
+        if confirmed.is_other && !self.may_be_unconfirmed(&confirmed.object, now) {
             let (settings, key) = (self.settings(), self.storing.key());
             let code = StatusCode::BAD_GATEWAY;
             let status = CacheStatus {
@@ -173,10 +174,11 @@ impl<St: Store> Sent<St> {
         Some((answer, confirmed.shareable))
     }
 
-    /// Whether nothing forbids to use an object that nobody confirmed (RFC 9111 section 4.2.4): the origin, or an invalidation.
-    fn may_be_stale(&self, object: &Object) -> bool {
-        object.head().freshness.may_be_stale()
-            && standing(self.shared(), object) == Standing::Current
+    /// Whether an object that nobody confirmed may be used all the same: while it is fresh, or in place of an error.
+    fn may_be_unconfirmed(&self, object: &Object, now: u64) -> bool {
+        let times = times(self.shared(), object, now);
+        let is_fresh = times.is_fresh(now) && !times.always_validate;
+        is_fresh || may_stand_in(self.core(), self.settings(), &self.viewer(), object, now)
     }
 
     /// Whether the next answer for the key won't be stored either, by what the inner service was asked.

@@ -8,11 +8,13 @@ use super::{
     upgrade,
 };
 use crate::{
+    conditional::{Revalidation, is_of_another_version_than_asked, remove_conditions},
     error::BoxError,
     headers::{content_length, is_transfer_coded, remove_hop_by_hop},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header, request::Parts,
 };
 use http_body::Body;
 use std::{
@@ -129,12 +131,41 @@ impl Shared {
             .completion_timeout
             .and_then(|timeout| Instant::now().checked_add(timeout));
         let Some(at) = deadline else {
-            return self.ask(request, None).await;
+            return self.ask_for_usable(request, None).await;
         };
-        let answering = Box::pin(self.ask(request, deadline));
+        let answering = Box::pin(self.ask_for_usable(request, deadline));
         tokio::time::timeout_at(at, answering)
             .await
             .unwrap_or(Err(OriginFailure::CompletionTimeout))
+    }
+
+    /// Asks for what whoever asks can use: a cache that revalidates gets the whole in place of a 304 of another version than
+    /// it has.
+    async fn ask_for_usable(
+        &self,
+        request: &mut Request<RequestBody>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<OriginBody>, OriginFailure> {
+        let is_revalidation =
+            request.extensions().get::<Revalidation>().is_some() && request.body().is_empty();
+        let asked = is_revalidation.then(|| {
+            let (parts, body) = mem::take(request).into_parts();
+            *request = Request::from_parts(parts.clone(), body);
+            Box::new(parts)
+        });
+        let response = self.ask(request, deadline).await?;
+        let is_useless = |asked: &Box<Parts>| {
+            response.status() == StatusCode::NOT_MODIFIED
+                && is_of_another_version_than_asked(response.headers(), &asked.headers)
+        };
+        let Some(mut again) = asked.filter(is_useless) else {
+            return Ok(response);
+        };
+        drop(response);
+        tracing::debug!(origin = ?self.at(), "a 304 is of another version than was asked about: once more, for the whole");
+        remove_conditions(&mut again.headers);
+        *request = Request::from_parts(*again, RequestBody::empty());
+        Box::pin(self.ask(request, deadline)).await
     }
 
     pub(super) async fn ask(

@@ -869,17 +869,18 @@ impl Cache {
             received_at,
         };
         let judged = self.storable(&exchange);
-        // Choice (`confirm`): what a 304 of another version was asked about answers once more, if it may be stale (RFC 9111 section
-        // 4.2.4), and is fetched anew then.
+        // Choice (`confirm`): what a 304 of another version was asked about answers once more while it is fresh, or where it may
+        // stand in for an error, and is fetched anew then.
         if is_of_another {
             if judged != Err(Refusal::Request) {
                 self.stored[at].state = State::Removed;
             }
-            let may_be_stale = !Said::of(&old.fields).forbids_stale()
-                && old.state == State::Kept
-                && old.soft.is_none();
+            let is_kept = old.state == State::Kept;
+            let is_fresh =
+                old.is_fresh(received_at) && Said::of(&old.fields).no_cache != Scope::Whole;
+            let will_do = is_kept && (is_fresh || self.will_do(&old, request, received_at));
             return Answer {
-                response: match may_be_stale {
+                response: match will_do {
                     true => present(&old, request, received_at),
                     false => Response::empty(502),
                 },

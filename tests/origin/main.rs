@@ -8,6 +8,7 @@ mod failures;
 mod http2;
 mod raw;
 mod requests;
+mod revalidation;
 mod tls;
 mod upgrades;
 
