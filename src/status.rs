@@ -50,8 +50,8 @@
 //! | `detail=uncacheable` | The last answer for the key wasn't stored: for two minutes requests don't wait for each other. | Look at the `detail` of the first one. |
 //! | `detail=revalidated` | The inner service confirmed what is stored. | Nothing: that is what validators are for. |
 //! | `detail=stale-while-revalidate` | It is stale, and refreshed behind this answer, if there is room for another fetch. | Nothing. If it repeats for one key: the refresh takes long. |
-//! | `detail=stale-if-error` | It is stale, and stands in for an inner service that fails (`fwd-status`), or failed a moment ago. | Mend the inner service. [`stale_retry`](crate::CachePolicy::stale_retry) says when it is asked again. |
-//! | `detail=fetch-failed` | The inner service failed, panicked or took too long, and nothing could stand in. | Mend it; a `stale-if-error` in its responses bridges the gap; [`fetch_timeout`](crate::CacheCoreBuilder::fetch_timeout) is the longest wait. |
+//! | `detail=stale-if-error` | It is stale, and stands in for an inner service that fails (`fwd-status`), failed a moment ago, or answered with a 304 of another version. | Mend the inner service. [`stale_retry`](crate::CachePolicy::stale_retry) says when it is asked again. |
+//! | `detail=fetch-failed` | The inner service failed, panicked, took too long or answered with a 304 of another version, and nothing could stand in. | Mend it; a `stale-if-error` in its responses bridges the gap; [`fetch_timeout`](crate::CacheCoreBuilder::fetch_timeout) is the longest wait. |
 //! | `detail=only-if-cached` | The request asks for a stored answer only, and there is none: a 504, and the inner service isn't asked. | Nothing. |
 //! | `detail=origin-shield-hit` | An origin shield between this cache and the origin had it stored, and there is nothing else to say. | Nothing. |
 //! | `detail=too-many-fetches` | As many fetches are under way as may be: this one runs alone and isn't stored; or, without `fwd`, it waited as long as it may, and is a 503 with `Retry-After`. | Raise [`max_fetches`](crate::CacheCoreBuilder::max_fetches), or find out why the inner service is slow. |

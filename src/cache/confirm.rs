@@ -56,11 +56,12 @@ pub(super) async fn confirm<St: Store>(
     let key = storing.key();
     let expected = Expected::Version(object.version());
     if conditional::is_of_another_version(not_modified, &old.headers) {
-        // The same question might get the same answer for ever: the next one is for the whole. What one with credentials is
-        // told is left alone, for others.
+        // The same question might get the same answer for ever: the next one is for the whole. What is fresh is left for others by
+        // one with credentials.
         tracing::debug!(%key, "a 304 is of another version than was asked about");
         let shareable = !judged.is_err_and(Refusal::is_of_request);
-        if shareable {
+        let (shared, now) = (storing.shared(), storing.shared().clock.now());
+        if shareable || !times(shared, object, now).is_fresh(now) {
             let _removed = store.swap(key, part, expected, None).await;
         }
         return Confirmed {
@@ -171,7 +172,7 @@ pub(super) async fn described<St: Store>(storing: &Storing<St>, fields: &HeaderM
     tracing::debug!(%key, "a HEAD says that it changed: stale from now on");
     let now = shared.clock.now();
     let head = Head {
-        // Since a soft invalidation, if that was seen before: the record that comes doesn't remember it.
+        // Since a soft invalidation, if there was one: that stands in the object's stamp, which the store doesn't keep.
         freshness: times(shared, &object, now).stale_since(now),
         ..old.clone()
     };

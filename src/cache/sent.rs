@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    conditional::{self, Revalidation},
+    conditional::{self, RevalidationByDate},
     freshness::{self, Forward, Freshness, Refusal},
     headers::{RequestFacts, is_transfer_coded, remove_hop_by_hop},
     status::{CacheStatus, Detail},
@@ -94,8 +94,8 @@ impl<St: Store> Sent<St> {
         self.conditioned = self.there.as_ref().is_some_and(|(object, _)| {
             conditional::condition_on(&mut request.headers, &object.head().headers)
         });
-        if self.conditioned {
-            request.extensions.insert(Revalidation);
+        if self.conditioned && !request.headers.contains_key(header::IF_NONE_MATCH) {
+            request.extensions.insert(RevalidationByDate);
         }
         self.conditioned
     }
@@ -148,37 +148,29 @@ impl<St: Store> Sent<St> {
         }
         let confirmed = Box::pin(confirm(&self.storing, object, *part, fields)).await;
         let now = self.shared().clock.now();
-        let status = CacheStatus {
+        let times = times(self.shared(), &confirmed.object, now);
+        let mut status = CacheStatus {
             forward_status: Some(StatusCode::NOT_MODIFIED),
-            ttl: Some(times(self.shared(), &confirmed.object, now).ttl(now)),
+            ttl: Some(times.ttl(now)),
             stored: confirmed.stored,
-            detail: Some(match confirmed.is_other {
-                true => Detail::StaleIfError,
-                false => Detail::Revalidated,
-            }),
             origin_shield_hit,
             ..CacheStatus::forwarded(self.forward)
         };
-        let viewer = self.viewer();
-        if confirmed.is_other && !self.may_be_unconfirmed(&confirmed.object, now) {
-            let (settings, key) = (self.settings(), self.storing.key());
-            let code = StatusCode::BAD_GATEWAY;
-            let status = CacheStatus {
-                ttl: None,
-                ..status
-            };
-            let answer = respond::failure(settings, key, code, status, Detail::FetchFailed);
-            return Some((answer, confirmed.shareable));
-        }
-        let answer = respond::stored(self.settings(), &viewer, &confirmed.object, now, status);
+        let (settings, viewer) = (self.settings(), self.viewer());
+        let may_stand_in = || may_stand_in(self.core(), settings, &viewer, &confirmed.object, now);
+        status.detail = match confirmed.is_other {
+            false => Some(Detail::Revalidated),
+            true if times.is_fresh(now) && !times.always_validate => None,
+            true if may_stand_in() => Some(Detail::StaleIfError),
+            true => {
+                status.ttl = None;
+                let (key, code) = (self.storing.key(), StatusCode::BAD_GATEWAY);
+                let answer = respond::failure(settings, key, code, status, Detail::FetchFailed);
+                return Some((answer, confirmed.shareable));
+            }
+        };
+        let answer = respond::stored(settings, &viewer, &confirmed.object, now, status);
         Some((answer, confirmed.shareable))
-    }
-
-    /// Whether an object that nobody confirmed may be used all the same: while it is fresh, or in place of an error.
-    fn may_be_unconfirmed(&self, object: &Object, now: u64) -> bool {
-        let times = times(self.shared(), object, now);
-        let is_fresh = times.is_fresh(now) && !times.always_validate;
-        is_fresh || may_stand_in(self.core(), self.settings(), &self.viewer(), object, now)
     }
 
     /// Whether the next answer for the key won't be stored either, by what the inner service was asked.

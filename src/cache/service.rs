@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
+    conditional::{RevalidationByDate, remove_conditions},
     error::BoxError,
     freshness::{Forward, Verdict},
     headers::{RequestFacts, remove_hop_by_hop},
@@ -125,6 +126,12 @@ where
         if facts.connection {
             // An origin further on won't see what it names: that must not name, or tell apart, what is stored.
             remove_hop_by_hop(&mut parts.headers);
+            return self.call(Request::from_parts(parts, body));
+        }
+
+        if facts.conditional && parts.extensions.remove::<RevalidationByDate>().is_some() {
+            // A cache around this one asks: what this one has may be another version, and goes no further than this process.
+            remove_conditions(&mut parts.headers);
             return self.call(Request::from_parts(parts, body));
         }
 

@@ -27,7 +27,7 @@ pub struct Freshness {
 
 impl Freshness {
     /// Whether the origin doesn't forbid that it is used stale (RFC 9111 section 4.2.4).
-    pub(crate) fn may_be_stale(&self) -> bool {
+    fn may_be_stale(&self) -> bool {
         !self.never_stale && !self.always_validate
     }
 

@@ -5,7 +5,8 @@
 //!
 //! With the feature `origin` there is a client, too: an `Origin` says where an origin is and how it is asked, and is built into a
 //! service that never fails, but answers with the status that CloudFront gives and an [`OriginFailure`] in the extensions. Where a cache
-//! of this process revalidates, and the 304 is of another version than it has, the whole is asked for at once.
+//! of this process revalidates, and the 304 is of another version than it has, the whole is asked for at once; but not where a signature
+//! from above covers the condition.
 
 #[cfg(feature = "origin")]
 mod body;

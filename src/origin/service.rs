@@ -8,13 +8,12 @@ use super::{
     upgrade,
 };
 use crate::{
-    conditional::{Revalidation, is_of_another_version_than_asked, remove_conditions},
+    conditional::{RevalidationByDate, is_of_another_version_than_asked, remove_conditions},
     error::BoxError,
     headers::{content_length, is_transfer_coded, remove_hop_by_hop},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header, request::Parts,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
 use http_body::Body;
 use std::{
@@ -146,36 +145,37 @@ impl Shared {
         request: &mut Request<RequestBody>,
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, OriginFailure> {
-        let is_revalidation =
-            request.extensions().get::<Revalidation>().is_some() && request.body().is_empty();
+        let is_revalidation = request.extensions().get::<RevalidationByDate>().is_some()
+            && request.body().is_empty()
+            && !signs_conditions(request.headers());
         let asked = is_revalidation.then(|| {
             let (parts, body) = mem::take(request).into_parts();
             *request = Request::from_parts(parts.clone(), body);
             Box::new(parts)
         });
-        let response = self.ask(request, deadline).await?;
-        let is_useless = |asked: &Box<Parts>| {
-            response.status() == StatusCode::NOT_MODIFIED
-                && is_of_another_version_than_asked(response.headers(), &asked.headers)
-        };
-        let Some(mut again) = asked.filter(is_useless) else {
+        let response = self.ask(request, deadline, self.attempts).await?;
+        let is_304 = response.status() == StatusCode::NOT_MODIFIED;
+        let useless = asked.filter(|asked| {
+            is_304 && is_of_another_version_than_asked(response.headers(), &asked.headers)
+        });
+        let Some(mut again) = useless else {
             return Ok(response);
         };
         drop(response);
         tracing::debug!(origin = ?self.at(), "a 304 is of another version than was asked about: once more, for the whole");
         remove_conditions(&mut again.headers);
         *request = Request::from_parts(*again, RequestBody::empty());
-        Box::pin(self.ask(request, deadline)).await
+        Box::pin(self.ask(request, deadline, 1)).await
     }
 
     pub(super) async fn ask(
         &self,
         request: &mut Request<RequestBody>,
         deadline: Option<Instant>,
+        mut attempts: u32,
     ) -> Result<Response<OriginBody>, OriginFailure> {
         let facts = Facts::of(request)?;
         request.body_mut().expect(facts.length)?;
-        let mut attempts = self.attempts;
         if let Some(shields) = &self.shields
             && facts.kind == Kind::Plain
         {
@@ -355,6 +355,14 @@ impl Replay {
             && (self.method == Method::GET || self.method == Method::HEAD)
             && attempts > 0
     }
+}
+
+/// Whether a signature from above covers the conditions, which then must go on as they are.
+fn signs_conditions(headers: &HeaderMap) -> bool {
+    let name = header::IF_MODIFIED_SINCE;
+    let name = name.as_str().as_bytes();
+    let is_named = |value: &HeaderValue| value.as_bytes().windows(name.len()).any(|at| at == name);
+    headers.get(header::AUTHORIZATION).is_some_and(is_named)
 }
 
 /// How long the fields of a head are, as HTTP/1.1 writes them.

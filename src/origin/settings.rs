@@ -398,7 +398,8 @@ impl Origin {
     /// answer in time (`ConnectionAttempts`). One attempt follows the other at once. Default: 3.
     ///
     /// Beyond that, a request whose kept connection ended before anything came is sent once more, over a new one: any if nothing
-    /// of it was sent, else an idempotent one without a body.
+    /// of it was sent, else an idempotent one without a body. And where a cache revalidates, and gets a 304 of another version than it
+    /// has, the whole is asked for, once.
     #[must_use]
     pub fn connection_attempts(mut self, attempts: u32) -> Self {
         self.connection_attempts = attempts;

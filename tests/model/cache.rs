@@ -630,7 +630,7 @@ impl Cache {
         // What was fetched for more than this viewer answers its condition here, as it does from the store.
         let for_others = judged.is_ok()
             || self.is_late(&Exchange {
-                method: request.method,
+                method: "GET",
                 request,
                 status: response.status,
                 fields: &response.fields,
@@ -872,7 +872,7 @@ impl Cache {
         // Choice (`confirm`): what a 304 of another version was asked about answers once more while it is fresh, or where it may
         // stand in for an error, and is fetched anew then.
         if is_of_another {
-            if judged != Err(Refusal::Request) {
+            if judged != Err(Refusal::Request) || !old.is_fresh(received_at) {
                 self.stored[at].state = State::Removed;
             }
             let is_kept = old.state == State::Kept;
@@ -902,7 +902,7 @@ impl Cache {
                 }
                 // Of several with one `Date`, what was confirmed last is the most recent.
                 self.stored.remove(at);
-                self.stored.insert(0, updated.clone());
+                self.insert(updated.clone());
                 Answer {
                     response: present(&updated, request, received_at),
                     status,

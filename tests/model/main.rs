@@ -1,4 +1,8 @@
 //! A naive cache of RFC 9111 and the real one, side by side: any difference is a failure.
+//!
+//! `cargo test --test model` plays the same 10,000 scenarios of each profile each time, so that no change fails by chance;
+//! `MODEL_SEED=7 cargo test --release --test model` others, by hand. A failure names its scenario: `MODEL_SCENARIO=rfc9111:0a1b...
+//! cargo test --test model replay` plays that one alone.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
 
@@ -11,10 +15,11 @@ use play::Outcome;
 use proptest::{
     arbitrary::any,
     collection::vec,
-    test_runner::{Config, TestCaseError, TestError, TestRunner},
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
 };
 use scenario::{STEP, Scenario};
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, env};
+use tokio::runtime::{Builder, Runtime};
 
 /// How often each kind of outcome came.
 #[derive(Default)]
@@ -117,12 +122,31 @@ const KINDS: [&str; 24] = [
     "failed",
 ];
 
+/// The bytes of a scenario.
+type Steps = Vec<[u8; STEP]>;
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// The profiles, by the names that a replay has for them.
+const PROFILES: [(&str, Profile); 2] =
+    [("rfc9111", Profile::RFC9111), ("default", Profile::DEFAULT)];
+
+fn profile(name: &str) -> Profile {
+    let known = PROFILES.into_iter().find(|(known, _)| *known == name);
+    known.unwrap().1
+}
+
 /// Plays 10,000 scenarios.
-fn the_model_and_the_crate_agree(profile: Profile) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
+fn the_model_and_the_crate_agree(name: &str) {
+    let profile = profile(name);
+    let seed: u64 = env::var("MODEL_SEED").map_or(0, |seed| seed.parse().unwrap());
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..15].copy_from_slice(name.as_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let runtime = runtime();
     let tally = RefCell::new(Tally::default());
     let config = Config {
         cases: 10_000,
@@ -130,7 +154,8 @@ fn the_model_and_the_crate_agree(profile: Profile) {
         failure_persistence: None,
         ..Config::default()
     };
-    let result = TestRunner::new(config).run(&vec(any::<[u8; STEP]>(), 1..=16), |steps| {
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let result = runner.run(&vec(any::<[u8; STEP]>(), 1..=16), |steps| {
         let scenario = Scenario::read(profile, &steps);
         let observe = |request: &Request, outcome: &Outcome| {
             tally.borrow_mut().count(request, outcome);
@@ -141,7 +166,14 @@ fn the_model_and_the_crate_agree(profile: Profile) {
     });
     match result {
         Ok(()) => {}
-        Err(TestError::Fail(reason, _)) => panic!("{reason}"),
+        Err(TestError::Fail(reason, steps)) => {
+            let steps: String = steps
+                .iter()
+                .flatten()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            panic!("{reason}\nMODEL_SCENARIO={name}:{steps} cargo test --test model replay")
+        }
         Err(TestError::Abort(reason)) => panic!("aborted: {reason}"),
     }
     let tally = tally.into_inner().0;
@@ -156,12 +188,35 @@ fn the_model_and_the_crate_agree(profile: Profile) {
 
 #[test]
 fn rfc9111_does_what_the_model_does() {
-    the_model_and_the_crate_agree(Profile::RFC9111);
+    the_model_and_the_crate_agree("rfc9111");
 }
 
 #[test]
 fn default_does_what_the_model_does() {
-    the_model_and_the_crate_agree(Profile::DEFAULT);
+    the_model_and_the_crate_agree("default");
+}
+
+/// Plays a scenario as a failure names it.
+fn replayed(named: &str) {
+    let (name, steps) = named.split_once(':').unwrap();
+    let bytes: Vec<u8> = (0..steps.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&steps[at..at + 2], 16).unwrap())
+        .collect();
+    let steps: Steps = bytes
+        .chunks(STEP)
+        .map(|step| step.try_into().unwrap())
+        .collect();
+    let scenario = Scenario::read(profile(name), &steps);
+    let played = runtime().block_on(play::play(&scenario, |_, _| ()));
+    played.unwrap_or_else(|difference| panic!("{scenario}{difference}"));
+}
+
+#[test]
+fn replay() {
+    if let Ok(named) = env::var("MODEL_SCENARIO") {
+        replayed(&named);
+    }
 }
 
 /// An origin that answers once, then is gone.

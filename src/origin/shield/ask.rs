@@ -29,7 +29,13 @@ pub(in crate::origin) async fn ask_shields(
     for shield in shields.of(&key) {
         let asked = Instant::now();
         let mut attempt = Request::from_parts(parts.clone(), mem::take(&mut body));
-        let failure = match Box::pin(shield.client.ask(&mut attempt, deadline)).await {
+        let failure = match Box::pin(shield.client.ask(
+            &mut attempt,
+            deadline,
+            shield.client.attempts,
+        ))
+        .await
+        {
             // The way of the shields leads nowhere: one that asks itself, or a request as long as none may go on.
             Ok(response) if is_repeatable && response.status() == StatusCode::LOOP_DETECTED => {
                 shield.answered(asked);
