@@ -1,7 +1,7 @@
 //! Conditional requests (RFC 9110 section 13): the viewer's, answered here, and our own to the origin.
 
 use crate::headers::{content_length, date_of, members, parse_http_date};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
 /// Whether a stored response answers a viewer's `If-None-Match` or `If-Modified-Since` with a 304
 /// (RFC 9111 section 4.3.2).
@@ -30,9 +30,7 @@ pub fn is_not_modified(
         return false;
     }
     if request.contains_key(header::IF_NONE_MATCH) {
-        let etag = stored
-            .get(header::ETAG)
-            .map(|etag| opaque(etag.as_bytes().trim_ascii()));
+        let etag = opaque_tag(stored, &header::ETAG);
         return request
             .get_all(header::IF_NONE_MATCH)
             .iter()
@@ -80,6 +78,12 @@ pub fn describes(head: &HeaderMap, status: StatusCode, stored: &HeaderMap, lengt
     let is_as_long =
         !head.contains_key(header::CONTENT_LENGTH) || content_length(head) == Some(length);
     status == StatusCode::OK && agrees(header::ETAG) && agrees(header::LAST_MODIFIED) && is_as_long
+}
+
+/// The entity tag in a field, without its weakness.
+fn opaque_tag<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let tag = headers.get(name)?;
+    Some(opaque(tag.as_bytes().trim_ascii()))
 }
 
 /// An entity tag without its weakness.
@@ -164,11 +168,11 @@ pub fn condition_on(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
     conditional
 }
 
-/// Whether a 304 is of another version than the stored response that was asked about: its `Last-Modified` is another, and no tag
-/// says which one was meant. It then updates nothing (RFC 9111 section 4.3.4).
+/// Whether a 304 is of another version than the stored response that was asked about: its `Last-Modified` is another, and so is its
+/// `ETag`, or no tag is stored. It then updates nothing (RFC 9111 section 4.3.4).
 ///
 /// Whoever has an older one answers so, for it wasn't modified since either. A 304 without validators is of what was asked about,
-/// and so is one with another `ETag` than the stored one, although it should update nothing, either (section 4.3.4): many servers make tags
+/// and so is one with another `ETag` only, although it should update nothing, either (section 4.3.4): many servers make tags
 /// anew for the same bytes, and the public conformance suite expects it.
 ///
 /// ```
@@ -188,10 +192,24 @@ pub fn is_of_another_version(not_modified: &HeaderMap, stored: &HeaderMap) -> bo
     is_of_another(not_modified, stored, known)
 }
 
-/// In the extensions of a request: its only condition is the date of what a cache has stored, by which an older version is taken
-/// for the same. A cache inserts it; another one below, or an `Origin`, answers with the whole where a 304 would be of no use.
+/// In the extensions of a request whose conditions are those of a cache, which inserts it: a date among them, by which an older
+/// version is taken for the same. An `Origin`, or another cache below, answers with the whole where a 304 would be of no use.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RevalidationByDate;
+pub(crate) struct Revalidation;
+
+impl Revalidation {
+    /// Whether a cache's date is the only condition.
+    pub(crate) fn is_by_date(request: &Parts) -> bool {
+        !request.headers.contains_key(header::IF_NONE_MATCH)
+            && request.extensions.get::<Self>().is_some()
+    }
+
+    /// Takes it out.
+    pub(crate) fn remove(request: &mut Parts) {
+        request.extensions.remove::<Self>();
+        remove_conditions(&mut request.headers);
+    }
+}
 
 /// Whether a 304 is of another version than a request was [conditioned on](condition_on).
 #[cfg(any(feature = "origin", test))]
@@ -209,11 +227,17 @@ fn is_of_another(
     known: &HeaderMap,
     (tag, date): (&HeaderName, &HeaderName),
 ) -> bool {
-    let said = date_of(not_modified, &header::LAST_MODIFIED).flatten();
-    match (said, date_of(known, date).flatten()) {
-        (Some(said), Some(known_date)) => said != known_date && !known.contains_key(tag),
+    let said_date = date_of(not_modified, &header::LAST_MODIFIED).flatten();
+    let is_another_date = match (said_date, date_of(known, date).flatten()) {
+        (Some(said), Some(known)) => said != known,
         _ => false,
-    }
+    };
+    let said_tag = opaque_tag(not_modified, &header::ETAG);
+    is_another_date
+        && match opaque_tag(known, tag) {
+            Some(known) => said_tag.is_some_and(|said| said != known),
+            None => true,
+        }
 }
 
 #[cfg(test)]
@@ -244,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_304_is_of_another_version_by_its_date_alone_and_where_no_tag_is_stored() {
+    fn a_304_is_of_another_version_by_its_date_and_its_tag_if_one_is_stored() {
         let modified = |date| ("last-modified", date);
         for (said, stored, expected) in [
             (&[modified(NEW)][..], &[modified(OLD)][..], true),
@@ -267,6 +291,21 @@ mod tests {
             ),
             (&[modified(NEW)], &[modified(OLD), ("etag", "")], false),
             (&[modified(NEW), ("etag", "\"b\"")], &[modified(OLD)], true),
+            (
+                &[modified(NEW), ("etag", "\"b\"")],
+                &[modified(OLD), ("etag", "\"a\"")],
+                true,
+            ),
+            (
+                &[modified(NEW), ("etag", "W/\"a\"")],
+                &[modified(OLD), ("etag", "\"a\"")],
+                false,
+            ),
+            (
+                &[modified(OLD), ("etag", "\"b\"")],
+                &[modified(OLD), ("etag", "\"a\"")],
+                false,
+            ),
             (&[modified(NEW)], &[modified(OLD), modified(NEW)], false),
             (&[modified(NEW), modified(OLD)], &[modified(OLD)], false),
         ] {

@@ -36,7 +36,8 @@ usage: reverse_proxy --listen ADDR --origin URL [--secondary URL [--failover COD
   --shed-after S        further requests wait for room instead, for so many seconds (0: not at all); then they get a 503
                         with Retry-After
   --policy NAME         default, rfc9111, caching-optimized, caching-disabled or
-                        use-origin-cache-control-headers (default: default)
+                        use-origin-cache-control-headers (default: default); the last two fetch for each
+                        viewer alone, as CloudFront does
   --name NAME           what the proxy is called in Cache-Status and X-Cache (default frontage)
 
 environment: RUST_LOG says what is logged (default warn), SSL_CERT_FILE whom to trust in place of the system's

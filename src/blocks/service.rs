@@ -9,7 +9,7 @@ use super::{
 use crate::{
     body::{ResponseBody, StoredBody},
     cache::{Cache, CacheCore, cut},
-    conditional::{self, RevalidationByDate},
+    conditional::{self, Revalidation},
     error::BoxError,
     headers::{content_length, remove_hop_by_hop, remove_representation_metadata},
     optional_body::OptionalBody,
@@ -110,8 +110,8 @@ where
         if self.cache.may_cut(&parts, &body) {
             // As the cache does: an origin further on won't see what `Connection` names.
             remove_hop_by_hop(&mut parts.headers);
-            if parts.extensions.remove::<RevalidationByDate>().is_some() {
-                conditional::remove_conditions(&mut parts.headers);
+            if Revalidation::is_by_date(&parts) {
+                Revalidation::remove(&mut parts);
             }
             let begin = Piece::to_begin_with(&parts.headers, self.size);
             match (&parts.method, begin) {

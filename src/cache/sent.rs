@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    conditional::{self, RevalidationByDate},
+    conditional::{self, Revalidation},
     freshness::{self, Forward, Freshness, Refusal},
     headers::{RequestFacts, is_transfer_coded, remove_hop_by_hop},
     status::{CacheStatus, Detail},
@@ -94,8 +94,8 @@ impl<St: Store> Sent<St> {
         self.conditioned = self.there.as_ref().is_some_and(|(object, _)| {
             conditional::condition_on(&mut request.headers, &object.head().headers)
         });
-        if self.conditioned && !request.headers.contains_key(header::IF_NONE_MATCH) {
-            request.extensions.insert(RevalidationByDate);
+        if request.headers.contains_key(header::IF_MODIFIED_SINCE) && self.conditioned {
+            request.extensions.insert(Revalidation);
         }
         self.conditioned
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    conditional::{RevalidationByDate, remove_conditions},
+    conditional::Revalidation,
     error::BoxError,
     freshness::{Forward, Verdict},
     headers::{RequestFacts, remove_hop_by_hop},
@@ -129,9 +129,9 @@ where
             return self.call(Request::from_parts(parts, body));
         }
 
-        if facts.conditional && parts.extensions.remove::<RevalidationByDate>().is_some() {
+        if facts.conditional && Revalidation::is_by_date(&parts) {
             // A cache around this one asks: what this one has may be another version, and goes no further than this process.
-            remove_conditions(&mut parts.headers);
+            Revalidation::remove(&mut parts);
             return self.call(Request::from_parts(parts, body));
         }
 

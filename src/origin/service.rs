@@ -8,7 +8,7 @@ use super::{
     upgrade,
 };
 use crate::{
-    conditional::{RevalidationByDate, is_of_another_version_than_asked, remove_conditions},
+    conditional::{Revalidation, is_of_another_version_than_asked, remove_conditions},
     error::BoxError,
     headers::{content_length, is_transfer_coded, remove_hop_by_hop},
 };
@@ -145,7 +145,7 @@ impl Shared {
         request: &mut Request<RequestBody>,
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, OriginFailure> {
-        let is_revalidation = request.extensions().get::<RevalidationByDate>().is_some()
+        let is_revalidation = request.extensions().get::<Revalidation>().is_some()
             && request.body().is_empty()
             && !signs_conditions(request.headers());
         let asked = is_revalidation.then(|| {
@@ -202,7 +202,7 @@ impl Shared {
             timeout: self.response_timeout,
             anew: false,
         };
-        let is_head = *request.method() == Method::HEAD;
+        let asked = Asked::of(request);
         let response = self.send(clients, request, sending, attempts).await?;
         if head_length(response.headers()) > self.max_response_head {
             return Err(OriginFailure::HeaderTooBig);
@@ -215,7 +215,7 @@ impl Shared {
             (StatusCode::SWITCHING_PROTOCOLS, _) => return Err(OriginFailure::InvalidResponse),
             _ => response.map(|answer| OriginBody::client(answer, self.response_timeout, deadline)),
         };
-        finish(&mut response, is_head)?;
+        finish(&mut response, asked)?;
         Ok(response)
     }
 
@@ -280,7 +280,7 @@ impl Shared {
             // It upgrades the viewer's connection itself.
             request.extensions_mut().insert(viewer);
         }
-        let is_head = *request.method() == Method::HEAD;
+        let asked = Asked::of(&request);
         let progress = request.body().progress();
         let answering = service.call(request, self.response_timeout, deadline);
         let mut response = progress
@@ -290,7 +290,7 @@ impl Shared {
         match response.status() == StatusCode::SWITCHING_PROTOCOLS {
             true if !upgrades => return Err(OriginFailure::InvalidResponse),
             true => {}
-            false => finish(&mut response, is_head)?,
+            false => finish(&mut response, asked)?,
         }
         Ok(response)
     }
@@ -372,9 +372,35 @@ fn head_length(headers: &HeaderMap) -> usize {
         .sum()
 }
 
+/// What a request says of the answers that there may be.
+#[derive(Clone, Copy)]
+struct Asked {
+    is_head: bool,
+    /// A 304 would be an answer to something else.
+    has_no_conditions: bool,
+}
+
+impl Asked {
+    fn of<B>(request: &Request<B>) -> Self {
+        let is_head = *request.method() == Method::HEAD;
+        let conditions = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE];
+        let is_conditional = conditions
+            .iter()
+            .any(|name| request.headers().contains_key(name));
+        Self {
+            is_head,
+            has_no_conditions: !is_conditional && (is_head || *request.method() == Method::GET),
+        }
+    }
+}
+
 /// What belongs to the connection with the origin ends here.
-fn finish<B>(response: &mut Response<B>, is_head: bool) -> Result<(), OriginFailure> {
-    let has_body = !is_head && response.status() != StatusCode::NOT_MODIFIED;
+fn finish<B>(response: &mut Response<B>, asked: Asked) -> Result<(), OriginFailure> {
+    let is_304 = response.status() == StatusCode::NOT_MODIFIED;
+    if is_304 && asked.has_no_conditions {
+        return Err(OriginFailure::InvalidResponse);
+    }
+    let has_body = !asked.is_head && !is_304;
     let headers = response.headers_mut();
     if has_body && is_transfer_coded(headers) {
         return Err(OriginFailure::InvalidResponse);

@@ -1319,11 +1319,20 @@ fn is_identified(stored: &Fields, not_modified: &Fields) -> bool {
 }
 
 /// RFC 9111 section 4.3.4: whether the date of a 304 speaks of something else than is stored. Choice: a tag goes before it, and a
-/// 304 without a date speaks of what was asked about.
+/// 304 without a date speaks of what was asked about. Choice: a tag alone isn't taken for another version's.
 fn is_of_another_version(stored: &Fields, not_modified: &Fields) -> bool {
     let modified = |fields: &Fields| fields.date("last-modified");
     let both = modified(not_modified).zip(modified(stored));
-    !stored.has("etag") && both.is_some_and(|(said, known)| said != known)
+    let opaque = |fields: &Fields| {
+        fields
+            .first("etag")
+            .map(|tag| tag.trim_start_matches("W/").to_owned())
+    };
+    let is_another_tag = match (opaque(not_modified), opaque(stored)) {
+        (Some(said), Some(known)) => said != known,
+        (_, known) => known.is_none(),
+    };
+    is_another_tag && both.is_some_and(|(said, known)| said != known)
 }
 
 /// RFC 9110 section 8.8: the same strong entity tag. Choice (`same_strong_validator`): without any tag, the same

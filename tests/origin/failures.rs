@@ -225,9 +225,34 @@ async fn a_transfer_coding_that_is_left_on_a_body_is_a_502_and_without_a_body_no
         (&over_http, "HEAD", "/a", 200),
         (&confirming, "GET", "/a", 304),
     ] {
-        let answer = ask(service, request(method, path, &[])).await;
+        let condition = ("if-none-match", "\"a\"");
+        let answer = ask(service, request(method, path, &[condition])).await;
         assert_eq!(answer.status(), expected, "{method} {path}");
         assert!(!answer.headers().contains_key("transfer-encoding"));
+    }
+}
+
+#[tokio::test]
+async fn a_304_to_a_question_without_conditions_is_a_502() {
+    let app = axum::Router::new().fallback(|| async { StatusCode::NOT_MODIFIED });
+    let in_process = Origin::service(app).build().unwrap();
+    let server = serve(|_, peer| peer.answer_all("HTTP/1.1 304 Not Modified\r\n\r\n")).await;
+    let over_http = origin(&server.url()).build().unwrap();
+    for service in [&in_process, &over_http] {
+        fails(service, "GET", OriginFailure::InvalidResponse).await;
+        fails(service, "HEAD", OriginFailure::InvalidResponse).await;
+        for (method, condition) in [
+            ("GET", ("if-none-match", "\"a\"")),
+            (
+                "HEAD",
+                ("if-modified-since", "Thu, 01 Jan 2026 00:00:00 GMT"),
+            ),
+            // What those mean by it is theirs.
+            ("POST", ("x", "y")),
+        ] {
+            let answer = ask(service, request(method, "/a", &[condition])).await;
+            assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{method}");
+        }
     }
 }
 
