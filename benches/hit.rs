@@ -12,20 +12,20 @@
 //! | allocator | fields | | instructions | with 64 KiB | of the floor | allocations | target |
 //! |---|---|---|---|---|---|---|---|
 //! | jemalloc, preloaded | 8 | floor | 1,677 | 1,673 | 1.00 | 2 | |
-//! | | 8 | hit | 2,984 | 3,003 | 1.78 | 2 | 3,400 and 3: met |
-//! | | 8 | hit with `Vary: Accept-Encoding` | 3,317 | 3,335 | 1.98 | 2 | 3,400 and 3: met |
-//! | | 8 | hit with the status extension | 3,485 | 3,504 | 2.08 | 5 | |
+//! | | 8 | hit | 2,986 | 3,005 | 1.78 | 2 | 3,400 and 3: met |
+//! | | 8 | hit with `Vary: Accept-Encoding` | 3,318 | 3,337 | 1.98 | 2 | 3,400 and 3: met |
+//! | | 8 | hit with the status extension | 3,487 | 3,506 | 2.08 | 5 | |
 //! | mimalloc, preloaded | 8 | floor | 1,598 | 1,598 | 1.00 | 2 | |
-//! | | 8 | hit | 3,019 | 3,042 | 1.89 | 2 | 3,400 and 3: met |
-//! | | 8 | hit with `Vary: Accept-Encoding` | 3,352 | 3,375 | 2.10 | 2 | 3,400 and 3: met |
+//! | | 8 | hit | 3,021 | 3,044 | 1.89 | 2 | 3,400 and 3: met |
+//! | | 8 | hit with `Vary: Accept-Encoding` | 3,354 | 3,377 | 2.10 | 2 | 3,400 and 3: met |
 //! | glibc | 8 | floor | 1,748 | 1,748 | 1.00 | 2 | |
-//! | | 8 | hit | 3,403 | 3,210 | 1.95 | 2 | 3,400 and 3: met with 64 KiB, missed by 3 with 64 bytes |
-//! | | 8 | hit with `Vary: Accept-Encoding` | 3,520 | 3,543 | 2.01 | 2 | 3,400 and 3: missed |
-//! | | 8 | hit with the status extension | 4,087 | 3,894 | 2.34 | 5 | |
+//! | | 8 | hit | 3,405 | 3,212 | 1.95 | 2 | 3,400 and 3: met with 64 KiB, missed by 5 with 64 bytes |
+//! | | 8 | hit with `Vary: Accept-Encoding` | 3,522 | 3,545 | 2.01 | 2 | 3,400 and 3: missed |
+//! | | 8 | hit with the status extension | 4,089 | 3,896 | 2.34 | 5 | |
 //! | | 20 | floor | 3,074 | 3,252 | 1.00 | 2 | |
-//! | | 20 | hit | 4,520 | 4,396 | 1.47 | 2 | |
-//! | | 20 | hit with `Vary: Accept-Encoding` | 4,853 | 4,921 | 1.58 | 2 | |
-//! | | 20 | hit with the status extension | 5,204 | 5,080 | 1.69 | 5 | |
+//! | | 20 | hit | 4,522 | 4,398 | 1.47 | 2 | |
+//! | | 20 | hit with `Vary: Accept-Encoding` | 4,855 | 4,923 | 1.58 | 2 | |
+//! | | 20 | hit with the status extension | 5,206 | 5,082 | 1.69 | 5 | |
 //!
 //! Another allocator by `LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2` before the command. In Cargo's own release profile, with
 //! glibc's, a hit takes 3,575 (3,350 with 64 KiB), with `Vary` 3,721.

@@ -128,7 +128,6 @@ where
             remove_hop_by_hop(&mut parts.headers);
             return self.call(Request::from_parts(parts, body));
         }
-
         if facts.conditional && Revalidation::is_by_date(&parts) {
             // A cache around this one asks: what this one has may be another version, and goes no further than this process.
             Revalidation::remove(&mut parts);
