@@ -267,6 +267,16 @@ fn check_response(answer: &(StatusCode, HeaderMap), response: &Response<impl Siz
     }
 }
 
+/// Whether it is a 304 to a question without conditions.
+fn is_unasked(status: StatusCode, seen: &Parts) -> bool {
+    let conditions = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE];
+    status == StatusCode::NOT_MODIFIED
+        && matches!(seen.method, Method::GET | Method::HEAD)
+        && conditions
+            .iter()
+            .all(|name| !seen.headers.contains_key(name))
+}
+
 fuzz_target!(|input: Input<'_>| {
     let Ok(uri) = input.target.parse::<Uri>() else {
         return;
@@ -301,10 +311,11 @@ fuzz_target!(|input: Input<'_>| {
         (None, Some((seen, body))) => {
             check_request(&input, &asked, &seen, body.as_ref());
             check_response(&inner.answer, &response);
+            assert!(!is_unasked(status, &seen));
         }
         (Some(_), Some((seen, body))) => {
             check_request(&input, &asked, &seen, body.as_ref());
-            assert_eq!(status, StatusCode::SWITCHING_PROTOCOLS);
+            assert!(status == StatusCode::SWITCHING_PROTOCOLS || is_unasked(status, &seen));
         }
         (Some(failure), None) => assert_eq!(failure.status(), 400, "{failure}"),
         (None, None) => panic!("an answer out of nothing"),
