@@ -411,6 +411,32 @@ async fn what_is_fresh_answers_a_reload_whose_304_is_of_another_version() {
 }
 
 #[tokio::test]
+async fn a_304_of_another_last_modified_for_one_with_credentials_purges_nothing() {
+    let setup = setup(|request: Request<ReqBody>| async move {
+        let modified = match request.headers().contains_key("authorization") {
+            true => "Tue, 30 Dec 2025 00:00:00 GMT",
+            false => "Wed, 31 Dec 2025 00:00:00 GMT",
+        };
+        let asks = request.headers().contains_key("if-modified-since");
+        let cache_control = ("cache-control", "max-age=60, stale-if-error=60");
+        let fields = [cache_control, ("last-modified", modified)];
+        let mut answer = response(&fields, if asks { "" } else { "body" });
+        if asks {
+            *answer.status_mut() = http::StatusCode::NOT_MODIFIED;
+        }
+        answer
+    });
+    ask(&setup.service, get("/a")).await;
+    setup.clock.advance(61 * SECOND);
+    let alice = request("GET", "/a", &[("authorization", "alice")]);
+    assert_eq!(ask(&setup.service, alice).await.body, b"body");
+    let next = ask(&setup.service, get("/a")).await;
+    let asked = setup.seen.last().headers;
+    assert!(asked.contains_key("if-modified-since"));
+    assert!(next.cache.is_stored());
+}
+
+#[tokio::test]
 async fn a_304_of_another_last_modified_is_got_once_with_credentials_too() {
     let setup = with_304_of_an_older_one();
     ask(&setup.service, get("/a")).await;

@@ -56,12 +56,11 @@ pub(super) async fn confirm<St: Store>(
     let key = storing.key();
     let expected = Expected::Version(object.version());
     if conditional::is_of_another_version(not_modified, &old.headers) {
-        // The same question might get the same answer for ever: the next one is for the whole. What is fresh is left for others by
-        // one with credentials.
+        // The same question might get the same answer for ever: the next one is for the whole. What one with credentials is
+        // told is left alone, for others.
         tracing::debug!(%key, "a 304 is of another version than was asked about");
         let shareable = !judged.is_err_and(Refusal::is_of_request);
-        let (shared, now) = (storing.shared(), storing.shared().clock.now());
-        if shareable || !times(shared, object, now).is_fresh(now) {
+        if shareable {
             let _removed = store.swap(key, part, expected, None).await;
         }
         return Confirmed {

@@ -17,7 +17,7 @@ use crate::{
     freshness::{self, Forward, Freshness, Refusal},
     headers::{RequestFacts, is_transfer_coded, remove_hop_by_hop},
     status::{CacheStatus, Detail},
-    store::{Object, Part, Store},
+    store::{Expected, Object, Part, Store},
 };
 use http::{HeaderMap, Method, Response, StatusCode, header, request::Parts};
 use http_body::Body;
@@ -163,6 +163,10 @@ impl<St: Store> Sent<St> {
             true if times.is_fresh(now) && !times.always_validate => None,
             true if may_stand_in() => Some(Detail::StaleIfError),
             true => {
+                // Of no use to anybody then, whoever it was that asked.
+                let expected = Expected::Version(object.version());
+                let store = &self.shared().store;
+                let _removed = store.swap(self.storing.key(), *part, expected, None).await;
                 status.ttl = None;
                 let (key, code) = (self.storing.key(), StatusCode::BAD_GATEWAY);
                 let answer = respond::failure(settings, key, code, status, Detail::FetchFailed);

@@ -872,13 +872,13 @@ impl Cache {
         // Choice (`confirm`): what a 304 of another version was asked about answers once more while it is fresh, or where it may
         // stand in for an error, and is fetched anew then.
         if is_of_another {
-            if judged != Err(Refusal::Request) || !old.is_fresh(received_at) {
-                self.stored[at].state = State::Removed;
-            }
             let is_kept = old.state == State::Kept;
             let is_fresh =
                 old.is_fresh(received_at) && Said::of(&old.fields).no_cache != Scope::Whole;
             let will_do = is_kept && (is_fresh || self.will_do(&old, request, received_at));
+            if judged != Err(Refusal::Request) || !will_do {
+                self.stored[at].state = State::Removed;
+            }
             return Answer {
                 response: match will_do {
                     true => present(&old, request, received_at),
