@@ -139,6 +139,13 @@ pub(crate) fn strong_date(headers: &HeaderMap) -> Option<u64> {
     (date >= modified.saturating_add(1000)).then_some(modified)
 }
 
+/// Whether there are conditions that a 304 may answer.
+pub(crate) fn has_conditions(request: &HeaderMap) -> bool {
+    [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
+        .iter()
+        .any(|name| request.contains_key(name))
+}
+
 /// Takes the viewer's conditions out of a request, so that the origin answers in full.
 pub fn remove_conditions(request: &mut HeaderMap) {
     for name in [

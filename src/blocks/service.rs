@@ -119,7 +119,7 @@ where
                     let assembling = self.clone().assemble(parts, begin);
                     return BlocksFuture::blocks(Box::pin(assembling));
                 }
-                (&Method::HEAD, _) if !has_conditions(&parts.headers) => {
+                (&Method::HEAD, _) if !conditional::has_conditions(&parts.headers) => {
                     let described = self.clone().describe(parts);
                     return BlocksFuture::blocks(Box::pin(described));
                 }
@@ -275,12 +275,6 @@ impl<S: Clone, St: Store> Blocks<S, St> {
         let response = looking.await.answer().await?;
         Ok(self.cut_from_whole(response, &viewer.headers))
     }
-}
-
-fn has_conditions(viewer: &HeaderMap) -> bool {
-    [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
-        .iter()
-        .any(|name| viewer.contains_key(name))
 }
 
 /// Makes the head of a block that of the whole.

@@ -56,7 +56,8 @@
 //!
 //! What is stale is asked about by its own validators, and a 304 freshens it. One whose `Last-Modified` is another than the stored
 //! one's, and its `ETag`, too, if one is stored, is of another version (an older server behind the same name answers so): it freshens nothing
-//! (RFC 9111 section 4.3.4), and what is stored goes, so that the next one fetches the whole. An `Origin` asks for that at once,
+//! (RFC 9111 section 4.3.4), and what is stored goes, so that the next one fetches the whole (but where one with credentials asked, and it
+//! may still be used). An `Origin` asks for that at once,
 //! and another cache in the same process answers with it, by a mark in the request's extensions: a layer between that builds requests
 //! of its own copies them. Where another service answers so, this request gets what is stored while that is fresh or within its windows
 //! (`detail=stale-if-error`), and else a 502.

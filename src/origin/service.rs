@@ -8,7 +8,9 @@ use super::{
     upgrade,
 };
 use crate::{
-    conditional::{Revalidation, is_of_another_version_than_asked, remove_conditions},
+    conditional::{
+        Revalidation, has_conditions, is_of_another_version_than_asked, remove_conditions,
+    },
     error::BoxError,
     headers::{content_length, is_transfer_coded, remove_hop_by_hop},
 };
@@ -383,13 +385,10 @@ struct Asked {
 impl Asked {
     fn of<B>(request: &Request<B>) -> Self {
         let is_head = *request.method() == Method::HEAD;
-        let conditions = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE];
-        let is_conditional = conditions
-            .iter()
-            .any(|name| request.headers().contains_key(name));
+        let is_get = is_head || *request.method() == Method::GET;
         Self {
             is_head,
-            has_no_conditions: !is_conditional && (is_head || *request.method() == Method::GET),
+            has_no_conditions: is_get && !has_conditions(request.headers()),
         }
     }
 }
